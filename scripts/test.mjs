@@ -11,7 +11,10 @@ const wants = (part) => picked.length === 0 || picked.includes(part);
 // Clippy compiles the workspace's own crates, so that they are linted and built in one go and dependencies are
 // compiled once for everything: tests, programs and the window.
 const cargo = {
-  env: { RUSTC_WORKSPACE_WRAPPER: 'clippy-driver', CLIPPY_ARGS: '-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__' },
+  env: {
+    RUSTC_WORKSPACE_WRAPPER: 'clippy-driver',
+    CLIPPY_ARGS: '-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__',
+  },
 };
 const features = ['--workspace', '--locked', '--features', 'tillwatch/custom-protocol'];
 
@@ -33,12 +36,16 @@ try {
     await step('Building the programs', () => run('cargo', ['build', ...features, '--bins'], cargo));
   }
   if (wants('rust')) {
-    await step('Building the Rust tests', () => run('cargo', ['test', ...features, '--no-run', '--quiet'], cargo));
+    await step('Building the Rust tests', () =>
+      run('cargo', ['test', ...features, '--no-run', '--quiet'], cargo),
+    );
     await step('Rust tests', () => run('cargo', ['test', ...features, '--quiet'], cargo));
   }
   if (wants('ui')) {
     await step('UI tests', () => run('npm', ['run', '--silent', 'test', '--workspace', 'ui']));
-    await step('UI tests in a browser', () => run('npm', ['run', '--silent', 'test:browser', '--workspace', 'ui']));
+    await step('UI tests in a browser', () =>
+      run('npm', ['run', '--silent', 'test:browser', '--workspace', 'ui']),
+    );
   }
   const env = { TILLWATCH_TARGET: targetDir() };
   const stories = (folder) =>
@@ -52,7 +59,9 @@ try {
   }
   if (wants('window')) {
     await step('Tests of the window', () =>
-      run('node', ['tests/window/session.mjs', '--test', '--test-timeout=300000', ...stories('window')], { env }),
+      run('node', ['tests/window/session.mjs', '--test', '--test-timeout=300000', ...stories('window')], {
+        env,
+      }),
     );
   }
   process.stdout.write('\nEverything passed.\n');

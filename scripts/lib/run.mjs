@@ -42,7 +42,8 @@ export async function step(title, work) {
 
 /**
  * Starts a program that stays. `ready` takes each line of its standard output and answers something other than
- * undefined when the program is up; that is what the promise gives, as `value`, beside the process.
+ * undefined when the program is up; that is what the promise gives, as `value`, beside the process. Without `ready`
+ * the program counts as up once it was spawned.
  */
 export function start(command, args, { ready, name = path.basename(command), log, ...options }) {
   const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], ...options });
@@ -57,13 +58,15 @@ export function start(command, args, { ready, name = path.basename(command), log
   child.output = () => tail.join('');
   return new Promise((resolve, reject) => {
     let rest = '';
+    if (!ready) child.once('spawn', () => resolve({ child }));
     child.stdout.setEncoding('utf8').on('data', (chunk) => {
       keep(chunk);
+      if (!ready) return;
       rest += chunk;
       const lines = rest.split('\n');
       rest = lines.pop();
       for (const line of lines) {
-        const value = ready?.(line.trim());
+        const value = ready(line.trim());
         if (value !== undefined) resolve({ child, value });
       }
     });

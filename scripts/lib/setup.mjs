@@ -54,16 +54,27 @@ export function systemPackages(...purposes) {
   const missing = wanted.filter((name) => !installed.has(name));
   if (missing.length === 0) return;
   const apt = process.getuid() === 0 ? ['apt-get'] : ['sudo', '-n', 'apt-get'];
-  const line = [...apt, '-o', 'DPkg::Lock::Timeout=500', 'install', '-y', '--no-install-recommends', ...missing];
+  const line = [
+    ...apt,
+    '-o',
+    'DPkg::Lock::Timeout=500',
+    'install',
+    '-y',
+    '--no-install-recommends',
+    ...missing,
+  ];
   process.stdout.write(`Installing ${missing.join(' ')}\n`);
   try {
     const quiet = { env: { DEBIAN_FRONTEND: 'noninteractive' }, stdio: ['ignore', 'ignore', 'inherit'] };
     run(apt[0], [...apt.slice(1), 'update'], quiet);
     run(line[0], line.slice(1), quiet);
   } catch (error) {
-    throw new Error(`${error.message}\nInstall the packages yourself:\n  sudo ${line.slice(apt.length - 1).join(' ')}`, {
-      cause: error,
-    });
+    throw new Error(
+      `${error.message}\nInstall the packages yourself:\n  sudo ${line.slice(apt.length - 1).join(' ')}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -118,7 +129,8 @@ export function program(name, target = targetDir()) {
 function remember(name, key, made, work) {
   const marks = path.join(root, 'node_modules', '.tillwatch');
   const mark = path.join(marks, name);
-  if (made.every((file) => existsSync(file)) && existsSync(mark) && readFileSync(mark, 'utf8') === key) return;
+  if (made.every((file) => existsSync(file)) && existsSync(mark) && readFileSync(mark, 'utf8') === key)
+    return;
   work();
   mkdirSync(marks, { recursive: true });
   writeFileSync(mark, key);
@@ -134,6 +146,7 @@ function files(folder) {
 
 function hash(list) {
   const sum = createHash('sha256');
-  for (const file of list) sum.update(path.relative(root, file)).update('\0').update(readFileSync(file)).update('\0');
+  for (const file of list)
+    sum.update(path.relative(root, file)).update('\0').update(readFileSync(file)).update('\0');
   return sum.digest('hex');
 }
