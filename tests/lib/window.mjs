@@ -1,0 +1,156 @@
+// The real window, driven through WebKit's own driver, and its native dialogs through X.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { spawn, spawnSync } from 'node:child_process';
+import { Builder, By, Capabilities, Key, until } from 'selenium-webdriver';
+import { stop } from '../../scripts/lib/run.mjs';
+import { program } from './scene.mjs';
+
+const pictures = path.join(path.dirname(fileURLToPath(import.meta.url)), '..', 'out');
+
+/** Opens the app with everything it keeps in `home`. Ends with the test. */
+export async function openWindow(t, home, { args = [] } = {}) {
+  const port = await freePort();
+  const service = spawn('WebKitWebDriver', [`--port=${port}`, '--host=127.0.0.1'], {
+    stdio: ['ignore', 'ignore', 'ignore'],
+    env: { ...process.env, TAURI_AUTOMATION: 'true', TAURI_WEBVIEW_AUTOMATION: 'true', TILLWATCH_HOME: home },
+  });
+  service.exited = new Promise((resolve) => service.once('exit', resolve));
+  t.after(() => stop(service));
+  await listening(port);
+  const capabilities = new Capabilities();
+  capabilities.set('browserName', 'wry');
+  capabilities.set('webkitgtk:browserOptions', { binary: program('tillwatch'), args });
+  const driver = await new Builder()
+    .withCapabilities(capabilities)
+    .usingServer(`http://127.0.0.1:${port}`)
+    .build();
+  let open = true;
+  const close = async () => {
+    if (!open) return;
+    open = false;
+    await driver.quit().catch(() => undefined);
+    await stop(service);
+  };
+  t.after(close);
+  return new Window(driver, close);
+}
+
+class Window {
+  constructor(driver, close) {
+    this.driver = driver;
+    this.close = close;
+  }
+
+  /** The element with that test id, once it is on screen. */
+  async find(testId, patience = 20_000) {
+    const element = await this.driver.wait(until.elementLocated(byTestId(testId)), patience, `no ${testId}`);
+    await this.driver.wait(until.elementIsVisible(element), patience, `${testId} is hidden`);
+    return element;
+  }
+
+  async click(testId) {
+    const element = await this.find(testId);
+    await this.driver.wait(until.elementIsEnabled(element), 20_000, `${testId} is off`);
+    await element.click();
+  }
+
+  /** Replaces what stands in a field, as a person would. */
+  async type(testId, text) {
+    const element = await this.find(testId);
+    await element.sendKeys(Key.chord(Key.CONTROL, 'a'), Key.DELETE, text);
+  }
+
+  async text(testId) {
+    return (await this.find(testId)).getText();
+  }
+
+  async count(testId) {
+    return (await this.driver.findElements(byTestId(testId))).length;
+  }
+
+  /** Waits until `look` answers something true; stale elements are looked up again. */
+  async until(what, look, patience = 30_000) {
+    return this.driver.wait(
+      async () => {
+        try {
+          return await look();
+        } catch (error) {
+          if (['StaleElementReferenceError', 'NoSuchElementError'].includes(error.name)) return false;
+          throw error;
+        }
+      },
+      patience,
+      what,
+    );
+  }
+
+  /** Keeps a picture of the page in tests/out. */
+  async picture(name) {
+    mkdirSync(pictures, { recursive: true });
+    writeFileSync(path.join(pictures, `${name}.png`), await this.driver.takeScreenshot(), 'base64');
+  }
+}
+
+export const byTestId = (testId) => By.css(`[data-testid="${testId}"]`);
+
+/** Answers a native save dialog: types the path and presses Return; with null it is dismissed. */
+export async function answerDialog(title, file) {
+  const find = () =>
+    spawnSync('xdotool', ['search', '--onlyvisible', '--name', `^${title}$`], { encoding: 'utf8' });
+  const id = await eventually(
+    `the dialog ${title} opens`,
+    () => find().stdout.trim().split('\n')[0] || undefined,
+  );
+  const xdotool = (...args) => {
+    const ended = spawnSync('xdotool', args, { encoding: 'utf8' });
+    if (ended.status !== 0) throw new Error(`xdotool ${args.join(' ')}: ${ended.stderr}`);
+  };
+  xdotool('windowactivate', '--sync', id);
+  if (file === null) xdotool('key', '--window', id, 'Escape');
+  else {
+    xdotool('key', 'ctrl+a');
+    xdotool('type', '--delay', '5', file);
+    xdotool('key', 'Return');
+  }
+  await eventually(`the dialog ${title} closes`, () => (find().stdout.trim() === '' ? true : undefined));
+}
+
+/** Tries `look` until it gives something, at most 20 s; native windows and files tell nobody when they change. */
+export async function eventually(what, look, patience = 20_000) {
+  const end = Date.now() + patience;
+  for (;;) {
+    const value = await look();
+    if (value !== undefined) return value;
+    if (Date.now() > end) throw new Error(`${what}: did not happen in ${patience / 1000} s`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+function listening(port) {
+  return eventually(
+    'WebKitWebDriver listens',
+    () =>
+      new Promise((resolve) => {
+        const socket = net.connect(port, '127.0.0.1');
+        socket.once('connect', () => {
+          socket.destroy();
+          resolve(true);
+        });
+        socket.once('error', () => resolve(undefined));
+      }),
+  );
+}
