@@ -6,8 +6,16 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { cloudCommand, importFleet, signIn, startCloud } from './lib/cloud.mjs';
 import { demoLoyalty, demoStores } from './lib/demo-data.mjs';
-import { run, start, step, stop } from './lib/run.mjs';
-import { npmPackages, program, rustComponents, systemPackages, targetDir, webUi } from './lib/setup.mjs';
+import { start, step, stop } from './lib/run.mjs';
+import {
+  buildPrograms,
+  npmPackages,
+  program,
+  rustComponents,
+  systemPackages,
+  targetDir,
+  webUi,
+} from './lib/setup.mjs';
 
 const { values: options } = parseArgs({
   options: { headless: { type: 'boolean', default: false }, stores: { type: 'string', default: '12' } },
@@ -45,18 +53,10 @@ async function main() {
     systemPackages('build');
     rustComponents();
     npmPackages();
-    if (!options.headless) webUi();
   });
+  await step('Building the UI', webUi);
+  await step('Building the programs', () => buildPrograms());
   const target = targetDir();
-  const programs = ['cloud', 'fleet', ...(options.headless ? [] : ['desktop'])];
-  await step('Building the programs', () =>
-    run('cargo', [
-      'build',
-      '--locked',
-      ...programs.flatMap((name) => ['-p', name === 'desktop' ? 'tillwatch' : `tillwatch-${name}`]),
-      ...(options.headless ? [] : ['--features', 'tillwatch/custom-protocol']),
-    ]),
-  );
 
   const cloudProgram = program('tillwatch-cloud', target);
   const dataDir = path.join(home, 'cloud');

@@ -1,9 +1,17 @@
 // Every test there is. `npm test -- rust ui whole window lint` picks parts.
-import { step, run } from './lib/run.mjs';
-import { npmPackages, rustComponents, systemPackages, targetDir, webUi } from './lib/setup.mjs';
-import path from 'node:path';
 import { readdirSync } from 'node:fs';
-import { root } from './lib/run.mjs';
+import path from 'node:path';
+import { root, run, step } from './lib/run.mjs';
+import {
+  buildPrograms,
+  cargoDeny,
+  everything,
+  npmPackages,
+  rustComponents,
+  systemPackages,
+  targetDir,
+  webUi,
+} from './lib/setup.mjs';
 
 const picked = process.argv.slice(2);
 const wants = (part) => picked.length === 0 || picked.includes(part);
@@ -16,7 +24,6 @@ const cargo = {
     CLIPPY_ARGS: '-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__',
   },
 };
-const features = ['--workspace', '--locked', '--features', 'tillwatch/custom-protocol'];
 
 try {
   await step('Setting up', () => {
@@ -28,18 +35,19 @@ try {
   if (wants('lint')) {
     await step('Formatting and lints', () => {
       run('cargo', ['fmt', '--all', '--check']);
+      run(cargoDeny(), ['--locked', 'check', 'bans', 'licenses', 'sources']);
       run('npm', ['run', '--silent', 'lint']);
       run('npm', ['run', '--silent', 'check', '--workspace', 'ui']);
     });
   }
   if (wants('rust') || wants('whole') || wants('window')) {
-    await step('Building the programs', () => run('cargo', ['build', ...features, '--bins'], cargo));
+    await step('Building the programs', () => buildPrograms(cargo));
   }
   if (wants('rust')) {
     await step('Building the Rust tests', () =>
-      run('cargo', ['test', ...features, '--no-run', '--quiet'], cargo),
+      run('cargo', ['test', ...everything, '--no-run', '--quiet'], cargo),
     );
-    await step('Rust tests', () => run('cargo', ['test', ...features, '--quiet'], cargo));
+    await step('Rust tests', () => run('cargo', ['test', ...everything, '--quiet'], cargo));
   }
   if (wants('ui')) {
     await step('UI tests', () => run('npm', ['run', '--silent', 'test', '--workspace', 'ui']));
@@ -47,7 +55,7 @@ try {
       run('npm', ['run', '--silent', 'test:browser', '--workspace', 'ui']),
     );
   }
-  const env = { TILLWATCH_TARGET: targetDir() };
+  const env = { ...cargo.env, TILLWATCH_TARGET: targetDir() };
   const stories = (folder) =>
     readdirSync(path.join(root, 'tests', folder))
       .filter((name) => name.endsWith('.test.mjs'))

@@ -89,6 +89,14 @@ export function rustComponents() {
     if (output(probe, ['--version']) === null) run('rustup', ['component', 'add', component]);
 }
 
+/** cargo-deny, built once into the target folder. Gives the path of the program. */
+export function cargoDeny() {
+  const folder = path.join(targetDir(), 'tools');
+  const tool = path.join(folder, 'bin', process.platform === 'win32' ? 'cargo-deny.exe' : 'cargo-deny');
+  if (!existsSync(tool)) run('cargo', ['install', '--quiet', '--locked', '--root', folder, 'cargo-deny']);
+  return tool;
+}
+
 /** Installs the npm packages that package-lock.json names, unless they are there. */
 export function npmPackages() {
   const lock = path.join(root, 'package-lock.json');
@@ -111,6 +119,14 @@ export function webUi() {
   remember('ui', hash(sources), [path.join(ui, 'dist', 'index.html')], () =>
     run('npm', ['run', '--silent', 'build', '--workspace', 'ui']),
   );
+}
+
+/** What every build of ours selects: the same each time, so that no dependency is compiled twice. */
+export const everything = ['--workspace', '--locked', '--features', 'tillwatch/custom-protocol'];
+
+/** Builds the programs, the desktop app among them with the UI packaged in. */
+export function buildPrograms(options) {
+  run('cargo', ['build', ...everything, '--bins'], options);
 }
 
 /** Where cargo puts what it builds. */
