@@ -1,6 +1,6 @@
 // The main job, end to end, with the real programs: enroll, online, retrieve logs, reset, offline.
 import assert from 'node:assert/strict';
-import { cpSync, existsSync, readdirSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
@@ -151,4 +151,16 @@ test('a connector that dies is told apart from one that was stopped', async (t) 
     (status) => status.link.state === 'offline',
   );
   assert.equal(gone.link.cause, 'connection_lost');
+
+  // The POS server outlived its connector; the next one takes its place rather than run beside it.
+  const recorded = () => JSON.parse(readFileSync(path.join(liepaja.dataDir, 'pos-server.json'), 'utf8')).pid;
+  const orphan = recorded();
+  await liepaja.run();
+  await events.status(
+    liepaja.id,
+    'the store is back',
+    (status) => status.link.state === 'online' && synced(status),
+  );
+  assert.notEqual(recorded(), orphan);
+  assert.throws(() => process.kill(orphan, 0), { code: 'ESRCH' });
 });
