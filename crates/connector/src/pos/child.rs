@@ -1,0 +1,297 @@
+//! A POS server that runs as our child: started again when it dies, gone when we go.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::HostedCommand;
+use crate::files::{self, Access};
+
+/// How long a child has to close its database and go.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+/// A child that lived this long did not die of how it was started.
+const SETTLED: Duration = Duration::from_secs(60);
+/// The waits between two starts of a child that keeps dying.
+const RESTART_FIRST: Duration = Duration::from_secs(1);
+const RESTART_LONGEST: Duration = Duration::from_secs(60);
+/// What a child prints before its address.
+const ADDRESS_PREFIX: &str = "reporting on ";
+/// Longer lines are not looked at.
+const MAX_LINE_BYTES: u64 = 4096;
+/// Remembers, in the data dir, the child of a connector that may have been killed.
+const RECORD_FILE: &str = "pos-server.json";
+
+/// Whether the child lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ChildState {
+    Stopped,
+    Running,
+}
+
+/// Who the child is.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    pid: u32,
+    address: Option<Url>,
+}
+
+/// Supervises one child.
+pub(super) struct Supervisor {
+    pub(super) command: Vec<String>,
+    pub(super) data_dir: PathBuf,
+    pub(super) state: watch::Sender<ChildState>,
+    pub(super) address: watch::Sender<Option<Url>>,
+    pub(super) shutdown: CancellationToken,
+}
+
+/// What ended a wait.
+enum Wake {
+    Order(HostedCommand),
+    Died(String),
+    Due,
+    Shutdown,
+}
+
+impl Supervisor {
+    /// Runs until shutdown; the child is gone when it returns.
+    pub(super) async fn run(self, mut orders: mpsc::Receiver<HostedCommand>, mut wanted: bool) {
+        end_orphan(&self.data_dir).await;
+        let mut child: Option<(Child, Instant)> = None;
+        let mut wait = RESTART_FIRST;
+        let mut start_at = Instant::now();
+        loop {
+            if wanted && child.is_none() && Instant::now() >= start_at {
+                match self.start() {
+                    Ok(started) => child = Some((started, Instant::now())),
+                    Err(error) => {
+                        tracing::error!(program = self.command[0], %error, "could not start the POS server");
+                        start_at = Instant::now() + wait;
+                        wait = (wait * 2).min(RESTART_LONGEST);
+                    }
+                }
+            }
+            match self.next(&mut orders, child.as_mut().map(|(child, _)| child), wanted, start_at).await {
+                Wake::Order(HostedCommand::Start(done)) => {
+                    wanted = true;
+                    if child.is_none() {
+                        (wait, start_at) = (RESTART_FIRST, Instant::now());
+                    }
+                    // Whoever asked waits for the report; a start that fails is tried again anyway.
+                    let _ = done.send(());
+                }
+                Wake::Order(HostedCommand::Stop(done)) => {
+                    wanted = false;
+                    if let Some((child, _)) = child.take() {
+                        self.end(child).await;
+                    }
+                    let _ = done.send(());
+                }
+                Wake::Died(status) => {
+                    let lived = child.take().map_or(Duration::ZERO, |(_, since)| since.elapsed());
+                    self.forget();
+                    if lived > SETTLED {
+                        wait = RESTART_FIRST;
+                    }
+                    tracing::warn!(status, wait_seconds = wait.as_secs(), "the POS server died; it is started again");
+                    start_at = Instant::now() + wait;
+                    wait = (wait * 2).min(RESTART_LONGEST);
+                }
+                Wake::Due => {}
+                Wake::Shutdown => {
+                    if let Some((child, _)) = child.take() {
+                        self.end(child).await;
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn next(
+        &self,
+        orders: &mut mpsc::Receiver<HostedCommand>,
+        child: Option<&mut Child>,
+        wanted: bool,
+        start_at: Instant,
+    ) -> Wake {
+        let waiting = wanted && child.is_none();
+        let died = async {
+            match child {
+                Some(child) => child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string()),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.shutdown.cancelled() => Wake::Shutdown,
+            Some(order) = orders.recv() => Wake::Order(order),
+            status = died => Wake::Died(status),
+            () = tokio::time::sleep_until(start_at), if waiting => Wake::Due,
+        }
+    }
+
+    fn start(&self) -> std::io::Result<Child> {
+        let mut child = Command::new(program(&self.command[0]))
+            .args(&self.command[1..])
+            .arg("--data-dir")
+            .arg(&self.data_dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        if let Some(pid) = child.id() {
+            record(&self.data_dir, &Record { pid, address: None });
+            if let Some(stdout) = child.stdout.take() {
+                tokio::spawn(read_output(stdout, pid, self.data_dir.clone(), self.address.clone()));
+            }
+        }
+        self.state.send_replace(ChildState::Running);
+        Ok(child)
+    }
+
+    async fn end(&self, mut child: Child) {
+        terminate(&mut child);
+        if tokio::time::timeout(STOP_TIMEOUT, child.wait()).await.is_err() {
+            tracing::warn!("the POS server does not stop; it is killed");
+            if let Err(error) = child.kill().await {
+                tracing::error!(%error, "could not kill the POS server");
+            }
+        }
+        self.forget();
+    }
+
+    fn forget(&self) {
+        self.address.send_replace(None);
+        self.state.send_replace(ChildState::Stopped);
+        if let Err(error) = files::remove(&self.data_dir.join(RECORD_FILE)) {
+            tracing::warn!(%error, "could not remove {RECORD_FILE}");
+        }
+    }
+}
+
+/// Where a running connector's child reports, for a program beside it.
+pub(super) fn recorded_address(data_dir: &Path) -> Option<Url> {
+    read_record(data_dir)?.address
+}
+
+/// The program beside our own if there is one, else whatever the system finds.
+fn program(name: &str) -> PathBuf {
+    let bare = Path::new(name).components().count() == 1;
+    let beside = std::env::current_exe().ok().filter(|_| bare).and_then(|own| {
+        let file = format!("{}{}", name.trim_end_matches(std::env::consts::EXE_SUFFIX), std::env::consts::EXE_SUFFIX);
+        Some(own.parent()?.join(file)).filter(|path| path.is_file())
+    });
+    beside.unwrap_or_else(|| name.into())
+}
+
+/// Finds the address and throws the rest away, so that the child never waits for a reader. It is not logged
+/// either: who knows what a vendor's program prints.
+async fn read_output(
+    stdout: ChildStdout,
+    pid: u32,
+    data_dir: PathBuf,
+    address: watch::Sender<Option<Url>>,
+) {
+    let mut reader = BufReader::with_capacity(1024, stdout);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        match (&mut reader).take(MAX_LINE_BYTES).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {}
+        }
+        if let Some(url) = printed_address(&String::from_utf8_lossy(&line)) {
+            tracing::info!(%url, "the POS server reports");
+            record(&data_dir, &Record { pid, address: Some(url.clone()) });
+            address.send_replace(Some(url));
+        }
+    }
+}
+
+fn printed_address(line: &str) -> Option<Url> {
+    let url: Url = line.trim().strip_prefix(ADDRESS_PREFIX)?.parse().ok()?;
+    (url.scheme() == "http").then_some(url)
+}
+
+fn record(data_dir: &Path, record: &Record) {
+    let text = serde_json::to_vec(record).expect("a record is plain JSON");
+    if let Err(error) = files::write_atomic(&data_dir.join(RECORD_FILE), &text, Access::Public) {
+        tracing::warn!(%error, "could not write {RECORD_FILE}");
+    }
+}
+
+fn read_record(data_dir: &Path) -> Option<Record> {
+    serde_json::from_slice(&std::fs::read(data_dir.join(RECORD_FILE)).ok()?).ok()
+}
+
+/// Asks a child to go; on Windows, where a service has no such signal for its children, it is ended.
+fn terminate(child: &mut Child) {
+    #[cfg(unix)]
+    if let Some(pid) = child.id() {
+        signal(pid, rustix::process::Signal::TERM);
+        return;
+    }
+    if let Err(error) = child.start_kill() {
+        tracing::debug!(%error, "the POS server is gone already");
+    }
+}
+
+#[cfg(unix)]
+fn signal(pid: u32, signal: rustix::process::Signal) {
+    let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return };
+    if let Err(error) = rustix::process::kill_process(pid, signal) {
+        tracing::debug!(%error, "the POS server is gone already");
+    }
+}
+
+/// Ends a child that outlived a connector which was killed: two POS servers on one database would spoil it.
+/// Only where the system tells what a process is, so that never somebody else's is hit.
+async fn end_orphan(data_dir: &Path) {
+    let Some(record) = read_record(data_dir) else { return };
+    #[cfg(target_os = "linux")]
+    {
+        let data_dir_bytes = data_dir.as_os_str().as_encoded_bytes().to_vec();
+        let is_ours = || {
+            std::fs::read(format!("/proc/{}/cmdline", record.pid))
+                .is_ok_and(|line| line.split(|&byte| byte == 0).any(|word| word == data_dir_bytes))
+        };
+        if is_ours() {
+            tracing::warn!(pid = record.pid, "a POS server is left over from a connector that was killed; it is stopped");
+            signal(record.pid, rustix::process::Signal::TERM);
+            let killed_at = Instant::now() + STOP_TIMEOUT;
+            while is_ours() {
+                if Instant::now() >= killed_at {
+                    signal(record.pid, rustix::process::Signal::KILL);
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    if let Err(error) = files::remove(&data_dir.join(RECORD_FILE)) {
+        tracing::warn!(%error, "could not remove {RECORD_FILE}");
+    }
+    let _ = record.pid;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_found_in_what_a_child_prints() {
+        assert_eq!(
+            printed_address("reporting on http://127.0.0.1:9434\r\n").map(String::from),
+            Some("http://127.0.0.1:9434/".to_owned())
+        );
+        for line in ["", "reporting on", "reporting on file:///etc/passwd", "not reporting on http://127.0.0.1:1"] {
+            assert_eq!(printed_address(line), None, "{line}");
+        }
+    }
+}
