@@ -1,0 +1,76 @@
+//! What an operator can set.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How connections are protected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// A self-signed certificate in the data dir, made when it is not there.
+    SelfSigned,
+    /// The operator's own, both PEM.
+    Files {
+        /// The certificate and those that lead to its root.
+        cert: PathBuf,
+        /// Its private key.
+        key: PathBuf,
+    },
+    /// Not at all: for behind a proxy that does, and for tests.
+    Insecure,
+}
+
+/// The configuration of a cloud.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Database, archives and certificate.
+    pub data_dir: PathBuf,
+    /// A `sqlite:` address, when the database is not in the data dir.
+    pub database_url: Option<String>,
+    /// How connections are protected.
+    pub tls: Tls,
+    /// What the logs call this process.
+    pub node_name: String,
+    /// How long connections have to end when the cloud stops.
+    pub drain: Duration,
+}
+
+impl Config {
+    /// The defaults over a data dir.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
+            data_dir: data_dir.into(),
+            database_url: None,
+            tls: Tls::SelfSigned,
+            node_name: host_name(),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Where data goes when nobody says: the system's folder for an application's data.
+pub fn default_data_dir() -> PathBuf {
+    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = if cfg!(windows) {
+        named("PROGRAMDATA")
+    } else if cfg!(target_os = "macos") {
+        named("HOME").map(|home| home.join("Library/Application Support"))
+    } else {
+        named("XDG_DATA_HOME").or_else(|| named("HOME").map(|home| home.join(".local/share")))
+    };
+    base.map_or_else(|| PathBuf::from("tillwatch-data"), |base| base.join("tillwatch-cloud"))
+}
+
+/// The machine's name, as far as it can be known without asking the network.
+pub(crate) fn host_name() -> String {
+    let variable = if cfg!(windows) { "COMPUTERNAME" } else { "HOSTNAME" };
+    std::env::var(variable)
+        .ok()
+        .or_else(|| std::fs::read_to_string("/etc/hostname").ok())
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".into())
+}

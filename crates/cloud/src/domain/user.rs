@@ -1,0 +1,133 @@
+//! Passwords, and what stops guessing them.
+
+use argon2::password_hash::SaltString;
+use argon2::password_hash::rand_core::OsRng;
+use argon2::{Argon2, PasswordHash, PasswordHasher, PasswordVerifier};
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// Wrong passwords in a row until the user has to wait.
+pub const MAX_ATTEMPTS: i32 = 10;
+/// How long.
+pub const LOCK_OUT: TimeDelta = TimeDelta::minutes(30);
+/// How long an access token is good for.
+pub const ACCESS_LIFE: TimeDelta = TimeDelta::minutes(15);
+/// How long a session lives on without being refreshed.
+pub const REFRESH_LIFE: TimeDelta = TimeDelta::days(30);
+/// The shortest password, in characters.
+pub const MIN_PASSWORD_CHARS: usize = 8;
+/// The longest password, in bytes; a limit on the work that a request can cause.
+pub const MAX_PASSWORD_BYTES: usize = 1024;
+
+/// Why a user can't be made like this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadUser {
+    /// Not of the form `name@host`.
+    #[error("the e-mail must be of the form name@host")]
+    Email,
+    /// Nothing but spaces.
+    #[error("the name is empty")]
+    Name,
+    /// Too short or too long.
+    #[error("the password must have at least {MIN_PASSWORD_CHARS} characters and at most {MAX_PASSWORD_BYTES} bytes")]
+    Password,
+}
+
+/// How an e-mail is kept and compared.
+pub fn normal_email(email: &str) -> String {
+    email.trim().to_lowercase()
+}
+
+/// Checks what a user is made of.
+pub fn check(email: &str, name: &str, password: &str) -> Result<(), BadUser> {
+    let well_formed = email.split_once('@').is_some_and(|(user, host)| {
+        let plain = |text: &str| !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control());
+        plain(user) && plain(host) && !host.contains('@')
+    });
+    if !well_formed || email.len() > 254 {
+        return Err(BadUser::Email);
+    }
+    if name.trim().is_empty() || name.chars().count() > 200 {
+        return Err(BadUser::Name);
+    }
+    if password.chars().count() < MIN_PASSWORD_CHARS || password.len() > MAX_PASSWORD_BYTES {
+        return Err(BadUser::Password);
+    }
+    Ok(())
+}
+
+/// Hashes a password with argon2id, OWASP's first choice of costs. Takes tens of milliseconds.
+pub fn hash_password(password: &str) -> String {
+    Argon2::default()
+        .hash_password(password.as_bytes(), &SaltString::generate(&mut OsRng))
+        .expect("the default costs are valid, and the salt is of the right length")
+        .to_string()
+}
+
+/// Whether the password is the hashed one. An unreadable hash fits no password.
+pub fn verify_password(password: &str, hash: &str) -> bool {
+    PasswordHash::new(hash)
+        .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+}
+
+/// Wrong passwords so far, and until when nobody may try.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attempts {
+    /// In a row.
+    pub failed: i32,
+    /// Once there were too many.
+    pub locked_until: Option<DateTime<Utc>>,
+}
+
+impl Attempts {
+    /// How long one still has to wait, if at all.
+    pub fn wait(self, now: DateTime<Utc>) -> Option<TimeDelta> {
+        self.locked_until.map(|until| until - now).filter(|wait| *wait > TimeDelta::zero())
+    }
+
+    /// After one more wrong password.
+    #[must_use]
+    pub fn failed_at(self, now: DateTime<Utc>) -> Self {
+        // Whoever sat out a wait has ten new tries.
+        let failed = if self.locked_until.is_some() { 1 } else { self.failed + 1 };
+        let locked_until = (failed >= MAX_ATTEMPTS).then(|| now + LOCK_OUT);
+        Self { failed, locked_until }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_tries_then_half_an_hour_then_ten_more() {
+        let start = Utc::now();
+        let mut attempts = Attempts::default();
+        for _ in 0..10 {
+            assert_eq!(attempts.wait(start), None);
+            attempts = attempts.failed_at(start);
+        }
+        assert_eq!(attempts.wait(start), Some(LOCK_OUT));
+        let later = start + LOCK_OUT;
+        assert_eq!(attempts.wait(later), None);
+        assert_eq!(attempts.failed_at(later), Attempts { failed: 1, locked_until: None });
+    }
+
+    #[test]
+    fn only_the_password_fits_its_hash() {
+        let hash = hash_password("correct horse");
+        assert!(hash.starts_with("$argon2id$"));
+        assert!(verify_password("correct horse", &hash));
+        assert!(!verify_password("correct hors", &hash));
+        assert!(!verify_password("correct horse", "not a hash"));
+    }
+
+    #[test]
+    fn a_user_needs_an_email_a_name_and_a_password() {
+        assert_eq!(check("a@b.lv", "Anna", "12345678"), Ok(()));
+        for email in ["", "a", "@b", "a@", "a b@c", "a@b@c"] {
+            assert_eq!(check(email, "Anna", "12345678"), Err(BadUser::Email), "{email}");
+        }
+        assert_eq!(check("a@b.lv", "  ", "12345678"), Err(BadUser::Name));
+        assert_eq!(check("a@b.lv", "Anna", "1234567"), Err(BadUser::Password));
+    }
+}

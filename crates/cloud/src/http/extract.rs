@@ -1,0 +1,122 @@
+//! What handlers take out of a request. Whatever does not fit is told as a problem.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::request::Parts;
+use chrono::Utc;
+use serde::de::DeserializeOwned;
+use tillwatch_protocol::error::ErrorCode;
+use tillwatch_protocol::ids::SessionId;
+use tillwatch_protocol::rest::session::User;
+
+use crate::domain::permission::Viewer;
+use crate::error::ApiError;
+use crate::state::AppState;
+use crate::store::session;
+
+/// A JSON body.
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<AppState> for Json<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        let is_json = request.headers().get(CONTENT_TYPE).is_some_and(|value| {
+            let kind = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+            kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
+        });
+        if !is_json {
+            return Err(ApiError::new(ErrorCode::UnsupportedMediaType, "This call takes application/json."));
+        }
+        let body = Bytes::from_request(request, state).await.map_err(|rejection| {
+            if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
+                ApiError::new(ErrorCode::PayloadTooLarge, "The body is larger than this call takes.")
+            } else {
+                ApiError::new(ErrorCode::MalformedBody, "The body broke off.")
+            }
+        })?;
+        parse_json(&body).map(Self)
+    }
+}
+
+/// Reads JSON; tells what is no JSON apart from what is not what the call takes.
+pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let field = error.path().to_string();
+        let inner = error.into_inner();
+        if inner.is_data() {
+            ApiError::invalid_field(if field == "." { "body".into() } else { field }, inner.to_string())
+        } else {
+            ApiError::new(ErrorCode::MalformedBody, format!("The body is no JSON: {inner}."))
+        }
+    })?;
+    reader.end().map_err(|_| ApiError::new(ErrorCode::MalformedBody, "The body goes on after its end."))?;
+    Ok(value)
+}
+
+/// The query string.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequestParts<AppState> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, ApiError> {
+        axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(query)| Self(query)).map_err(
+            |rejection| {
+                use std::error::Error;
+                let reason = rejection.source().map_or_else(|| rejection.to_string(), ToString::to_string);
+                ApiError::invalid_field("query", reason)
+            },
+        )
+    }
+}
+
+/// Ids in the path. What can't be an id belongs to nothing: 404.
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<AppState> for Path<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        axum::extract::Path::from_request_parts(parts, state)
+            .await
+            .map(|axum::extract::Path(path)| Self(path))
+            .map_err(|_| ApiError::not_found())
+    }
+}
+
+/// Who asks, by the access token in `Authorization`.
+#[derive(Clone, Debug)]
+pub(crate) struct CurrentUser {
+    pub(crate) session_id: SessionId,
+    pub(crate) user: User,
+}
+
+impl CurrentUser {
+    /// As whom the store filters.
+    pub(crate) fn viewer(&self) -> Viewer {
+        Viewer { user_id: self.user.id, admin: self.user.admin }
+    }
+}
+
+impl FromRequestParts<AppState> for CurrentUser {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let refused = || ApiError::new(ErrorCode::Unauthorized, "No valid access token came with the request.");
+        let token = bearer(parts).ok_or_else(refused)?;
+        let db = state.store.read().await?;
+        let (session_id, user) = session::by_access_token(&db, token, Utc::now()).await?.ok_or_else(refused)?;
+        tracing::Span::current().record("user", tracing::field::display(user.id));
+        Ok(Self { session_id, user })
+    }
+}
+
+/// The bearer token of a request.
+pub(crate) fn bearer(parts: &Parts) -> Option<&str> {
+    let header = parts.headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}

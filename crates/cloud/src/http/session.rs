@@ -1,0 +1,268 @@
+//! Signing in and out, one's sessions, and what one may do.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, PoisonError};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::{DateTime, Utc};
+use tillwatch_protocol::error::{ErrorCode, Problem};
+use tillwatch_protocol::ids::SessionId;
+use tillwatch_protocol::rest::Page;
+use tillwatch_protocol::rest::session::{
+    ChainPermissions, Me, OutletPermissions, Permission, Refresh, Session, SignIn, Tokens,
+};
+use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::domain::audit::{Actor, Entry};
+use crate::domain::user::{self, ACCESS_LIFE, Attempts, MAX_PASSWORD_BYTES};
+use crate::error::{ApiError, ApiResult};
+use crate::http::extract::{CurrentUser, Json, Path};
+use crate::state::AppState;
+use crate::store::grant::Scope;
+use crate::store::session::{NewTokens, Refreshed};
+use crate::store::{audit, grant, session, user as users};
+use crate::tokens::{hash, new_password, new_token};
+
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(sign_in, list))
+        .routes(routes!(refresh))
+        .routes(routes!(sign_out))
+        .routes(routes!(end))
+        .routes(routes!(me))
+}
+
+/// How many e-mails that belong to nobody are remembered with their wrong passwords.
+const MAX_UNKNOWN: usize = 10_000;
+
+/// What slows down guessing passwords, and hides which e-mails there are.
+pub(crate) struct SignInGuard {
+    /// Hashing takes a core and 19 MiB each.
+    hashing: Semaphore,
+    /// One password of a user is checked at a time, so that the eleventh try can't overtake the tenth.
+    turns: [AsyncMutex<()>; 64],
+    hasher: RandomState,
+    /// E-mails without a user lock out too: who guesses learns nothing from it.
+    unknown: Mutex<HashMap<String, Attempts>>,
+    /// A hash of a password that nobody has, to spend the same time on a user that is not there.
+    nobody: String,
+}
+
+impl SignInGuard {
+    pub(crate) fn new() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        Self {
+            hashing: Semaphore::new(cores),
+            turns: std::array::from_fn(|_| AsyncMutex::new(())),
+            hasher: RandomState::new(),
+            unknown: Mutex::default(),
+            nobody: user::hash_password(&new_password()),
+        }
+    }
+
+    fn turn(&self, email: &str) -> &AsyncMutex<()> {
+        &self.turns[(self.hasher.hash_one(email) % self.turns.len() as u64) as usize]
+    }
+
+    async fn verify(&self, password: String, password_hash: String) -> ApiResult<bool> {
+        let _permit = self.hashing.acquire().await.map_err(ApiError::internal)?;
+        tokio::task::spawn_blocking(move || user::verify_password(&password, &password_hash))
+            .await
+            .map_err(ApiError::internal)
+    }
+
+    fn unknown_attempts(&self, email: &str) -> Attempts {
+        let unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        unknown.get(&hash(email)).copied().unwrap_or_default()
+    }
+
+    fn set_unknown_attempts(&self, email: &str, attempts: Attempts) {
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if unknown.len() >= MAX_UNKNOWN {
+            unknown.clear();
+        }
+        unknown.insert(hash(email), attempts);
+    }
+}
+
+/// Signs in.
+#[utoipa::path(
+    post, path = "/sessions", tag = "session", security(()), request_body = SignIn,
+    responses(
+        (status = 201, body = Tokens),
+        (status = 401, description = "`invalid_credentials`", body = Problem, content_type = "application/problem+json"),
+        (status = 429, description = "`rate_limited`: ten wrong passwords; `Retry-After` tells when", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn sign_in(State(state): State<AppState>, Json(body): Json<SignIn>) -> ApiResult<(StatusCode, axum::Json<Tokens>)> {
+    let email = user::normal_email(&body.email);
+    if body.password.len() > MAX_PASSWORD_BYTES || email.len() > 1024 {
+        return Err(wrong_credentials());
+    }
+    let guard = &state.sign_in;
+    let _turn = guard.turn(&email).lock().await;
+    let account = users::by_email(&state.store.read().await?, &email).await?;
+    let attempts = account.as_ref().map_or_else(|| guard.unknown_attempts(&email), |account| account.attempts);
+    if let Some(wait) = attempts.wait(Utc::now()) {
+        return Err(ApiError::new(ErrorCode::RateLimited, "Too many wrong passwords. Wait before the next try.")
+            .retry_after(wait.to_std().unwrap_or_default()));
+    }
+    let password_hash = account.as_ref().map_or_else(|| guard.nobody.clone(), |account| account.password_hash.clone());
+    let fits = guard.verify(body.password, password_hash).await?;
+    let now = Utc::now();
+    let Some(account) = account else {
+        guard.set_unknown_attempts(&email, attempts.failed_at(now));
+        return Err(wrong_credentials());
+    };
+    let user = account.user;
+    if !fits {
+        let attempts = attempts.failed_at(now);
+        let tx = state.store.write().await?;
+        users::set_attempts(&tx, user.id, attempts).await?;
+        if attempts.locked_until.is_some() {
+            let entry = Entry::new(now, Actor::System, "user.locked_out", format!("user:{}", user.id));
+            audit::append(&tx, entry.with("failed_attempts", attempts.failed)).await?;
+        }
+        tx.commit().await?;
+        return Err(wrong_credentials());
+    }
+    let id = SessionId::new();
+    let tokens = new_tokens(id);
+    let tx = state.store.write().await?;
+    if attempts != Attempts::default() {
+        users::set_attempts(&tx, user.id, Attempts::default()).await?;
+    }
+    session::forget_ended(&tx, user.id, now).await?;
+    session::insert(&tx, id, user.id, &tokens, now).await?;
+    audit::append(&tx, Entry::new(now, Actor::User(user.id), "session.started", format!("session:{id}"))).await?;
+    tx.commit().await?;
+    Ok((StatusCode::CREATED, axum::Json(answer(tokens, user, now))))
+}
+
+/// Changes the tokens for new ones. A refresh token is good once; using it again ends the session.
+#[utoipa::path(
+    post, path = "/sessions/refresh", tag = "session", security(()), request_body = Refresh,
+    responses(
+        (status = 200, body = Tokens),
+        (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn refresh(State(state): State<AppState>, Json(body): Json<Refresh>) -> ApiResult<axum::Json<Tokens>> {
+    let refused = || ApiError::new(ErrorCode::Unauthorized, "The session has ended; sign in again.");
+    let id: SessionId = body.refresh_token.split('.').next().and_then(|id| id.parse().ok()).ok_or_else(refused)?;
+    let now = Utc::now();
+    let tokens = new_tokens(id);
+    let tx = state.store.write().await?;
+    match session::refresh(&tx, id, &body.refresh_token, &tokens, now).await? {
+        Refreshed::Tokens(user) => {
+            tx.commit().await?;
+            Ok(axum::Json(answer(tokens, user, now)))
+        }
+        Refreshed::Reused(user) => {
+            let entry = Entry::new(now, Actor::System, "session.token_reused", format!("session:{id}"));
+            audit::append(&tx, entry.with("user_id", user.to_string())).await?;
+            tx.commit().await?;
+            Err(refused())
+        }
+        Refreshed::Unknown => Err(refused()),
+    }
+}
+
+/// Signs out.
+#[utoipa::path(delete, path = "/sessions/current", tag = "session", responses((status = 204)))]
+async fn sign_out(State(state): State<AppState>, current: CurrentUser) -> ApiResult<StatusCode> {
+    revoke(&state, &current, current.session_id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends one of one's sessions.
+#[utoipa::path(
+    delete, path = "/sessions/{id}", tag = "session", params(("id" = SessionId, Path)),
+    responses((status = 204), (status = 404, body = Problem, content_type = "application/problem+json"))
+)]
+async fn end(
+    State(state): State<AppState>,
+    current: CurrentUser,
+    Path(id): Path<SessionId>,
+) -> ApiResult<StatusCode> {
+    if revoke(&state, &current, id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(ApiError::not_found()) }
+}
+
+async fn revoke(state: &AppState, current: &CurrentUser, id: SessionId) -> ApiResult<bool> {
+    let now = Utc::now();
+    let tx = state.store.write().await?;
+    let ended = session::revoke(&tx, current.user.id, id, now).await?;
+    if ended {
+        let entry = Entry::new(now, Actor::User(current.user.id), "session.ended", format!("session:{id}"));
+        audit::append(&tx, entry).await?;
+    }
+    tx.commit().await?;
+    Ok(ended)
+}
+
+/// One's sessions, newest first.
+#[utoipa::path(get, path = "/sessions", tag = "session", responses((status = 200, body = Page<Session>)))]
+async fn list(State(state): State<AppState>, current: CurrentUser) -> ApiResult<axum::Json<Page<Session>>> {
+    let sessions = session::of_user(&state.store.read().await?, current.user.id, Utc::now()).await?;
+    let items = sessions
+        .into_iter()
+        .map(|row| Session {
+            id: row.id,
+            created_at: row.created_at,
+            last_used_at: row.last_used_at,
+            current: row.id == current.session_id,
+        })
+        .collect();
+    Ok(axum::Json(Page { items, next_cursor: None }))
+}
+
+/// Who one is, and what one may do where.
+#[utoipa::path(get, path = "/me", tag = "session", responses((status = 200, body = Me)))]
+async fn me(State(state): State<AppState>, current: CurrentUser) -> ApiResult<axum::Json<Me>> {
+    let grants = grant::of_user(&state.store.read().await?, current.user.id).await?;
+    let mut me = Me { user: current.user, everywhere: Vec::new(), chains: Vec::new(), outlets: Vec::new() };
+    if me.user.admin {
+        me.everywhere = Permission::ALL.to_vec();
+    }
+    for (scope, permission) in grants {
+        let permissions = match scope {
+            Scope::All => &mut me.everywhere,
+            Scope::Chain(chain_id) => {
+                let at = me.chains.iter().position(|item| item.chain_id == chain_id).unwrap_or_else(|| {
+                    me.chains.push(ChainPermissions { chain_id, permissions: Vec::new() });
+                    me.chains.len() - 1
+                });
+                &mut me.chains[at].permissions
+            }
+            Scope::Outlet(outlet_id) => {
+                let at = me.outlets.iter().position(|item| item.outlet_id == outlet_id).unwrap_or_else(|| {
+                    me.outlets.push(OutletPermissions { outlet_id, permissions: Vec::new() });
+                    me.outlets.len() - 1
+                });
+                &mut me.outlets[at].permissions
+            }
+        };
+        if !permissions.contains(&permission) {
+            permissions.push(permission);
+            permissions.sort();
+        }
+    }
+    Ok(axum::Json(me))
+}
+
+fn wrong_credentials() -> ApiError {
+    ApiError::new(ErrorCode::InvalidCredentials, "Check the e-mail and the password.")
+}
+
+/// The refresh token begins with its session, so that an old one is known for what it is.
+fn new_tokens(id: SessionId) -> NewTokens {
+    NewTokens { access: new_token(), refresh: format!("{id}.{}", new_token()) }
+}
+
+fn answer(tokens: NewTokens, user: tillwatch_protocol::rest::session::User, now: DateTime<Utc>) -> Tokens {
+    Tokens { access_token: tokens.access, refresh_token: tokens.refresh, expires_at: now + ACCESS_LIFE, user }
+}

@@ -1,0 +1,2 @@
+//! `tillwatch-cloud`: the command line of the cloud.
+fn main() {}

@@ -1,0 +1,100 @@
+//! Every route there is, and what all requests have in common: an id, a span in the log, a limit on the
+//! body, and problems as answers when they fail.
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use tower_http::compression::CompressionLayer;
+use tracing::Instrument;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement};
+use utoipa_axum::router::OpenApiRouter;
+use uuid::Uuid;
+
+use crate::error::render;
+use crate::http;
+use crate::state::AppState;
+
+/// The largest body of a call that does not say otherwise.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+fn routes() -> OpenApiRouter<AppState> {
+    // Only lists are compressed: archives are already, and events must not wait for a full block.
+    let lists = OpenApiRouter::new()
+        .merge(http::outlets::routes())
+        .merge(http::pos_servers::routes())
+        .layer(CompressionLayer::new().gzip(true));
+    let api = OpenApiRouter::new()
+        .merge(http::session::routes())
+        .merge(lists)
+        .merge(http::events::routes());
+    OpenApiRouter::with_openapi(describe()).merge(http::health::routes()).nest("/api/v1", api)
+}
+
+/// The router that answers every request of the cloud.
+pub(crate) fn router(state: AppState) -> Router {
+    let (router, _) = routes().split_for_parts();
+    router
+        .fallback(|| async { StatusCode::NOT_FOUND })
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn(around))
+        .with_state(state)
+}
+
+/// The `OpenAPI` 3.1 document of the routes.
+pub fn openapi() -> OpenApi {
+    routes().split_for_parts().1
+}
+
+fn describe() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("Tillwatch cloud")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some("Errors are RFC 9457 documents with a stable `code`."))
+        .build();
+    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+    OpenApiBuilder::new()
+        .info(info)
+        .components(Some(ComponentsBuilder::new().security_scheme("bearer", bearer).build()))
+        .security(Some([SecurityRequirement::new("bearer", [""; 0])]))
+        .build()
+}
+
+/// Gives a request its id, its span and, when it failed, its problem document.
+async fn around(request: Request, next: Next) -> Response {
+    let request_id = request
+        .headers()
+        .get(&REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(|id| is_request_id(id))
+        .map_or_else(|| Uuid::now_v7().to_string(), ToOwned::to_owned);
+    let span = tracing::info_span!(
+        "request",
+        id = request_id,
+        method = %request.method(),
+        // Without the query: what people search for is nobody's business.
+        path = request.uri().path(),
+        user = tracing::field::Empty,
+    );
+    async move {
+        let started = std::time::Instant::now();
+        let mut response = render(next.run(request).await.into_response(), &request_id);
+        let millis = started.elapsed().as_millis() as u64;
+        tracing::debug!(status = response.status().as_u16(), millis, "answered");
+        if let Ok(id) = HeaderValue::from_str(&request_id) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+/// Whether a caller's id is plain enough to be logged and sent back.
+fn is_request_id(text: &str) -> bool {
+    (1..=100).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+}

@@ -1,0 +1,130 @@
+//! Accepting connections, and stopping without cutting one short.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::config::Config;
+use crate::router::router;
+use crate::state::AppState;
+use crate::tls;
+
+/// How long a connection may take for its TLS handshake, and for the head of each request.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How often it is looked whether another process wrote to the database.
+const POLL: Duration = Duration::from_millis(500);
+
+/// A cloud that is ready to serve.
+pub struct Cloud {
+    state: AppState,
+    tls: Option<TlsAcceptor>,
+}
+
+/// Opens what the configuration names and serves on the listener until the shutdown, then ends
+/// connections in good order.
+pub async fn run(listener: TcpListener, config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    Cloud::open(config, shutdown).await?.serve(listener).await
+}
+
+impl Cloud {
+    /// Opens the database and the certificate.
+    pub async fn open(config: Config, shutdown: CancellationToken) -> anyhow::Result<Self> {
+        let tls = tls::acceptor(&config)?;
+        let state = AppState::open(config, shutdown).await?;
+        Ok(Self { state, tls })
+    }
+
+    /// The address that clients use for a listener.
+    pub fn url(&self, listening: SocketAddr) -> String {
+        format!("{}://{listening}", if self.tls.is_some() { "https" } else { "http" })
+    }
+
+    /// Serves until the shutdown.
+    pub async fn serve(self, listener: TcpListener) -> anyhow::Result<()> {
+        let Self { state, tls } = self;
+        let node = &state.config.node_name;
+        tracing::info!(node, cloud_id = %state.cloud_id, address = %listener.local_addr()?, "serving");
+        let shutdown = state.shutdown.clone();
+        let poll = tokio::spawn(follow_other_processes(state.clone()));
+        let app = router(state.clone());
+        let connections = GracefulShutdown::new();
+        loop {
+            let stream = tokio::select! {
+                () = shutdown.cancelled() => break,
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        // Out of file descriptors, most likely: some will come free.
+                        tracing::warn!(%error, "a connection could not be accepted");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        continue;
+                    }
+                },
+            };
+            let (app, tls, watcher) = (app.clone(), tls.clone(), connections.watcher());
+            tokio::spawn(async move {
+                // Small answers must not wait for an acknowledgement.
+                let _ = stream.set_nodelay(true);
+                match tls {
+                    None => connection(stream, app, watcher).await,
+                    Some(tls) => match handshake(&tls, stream).await {
+                        Ok(stream) => connection(stream, app, watcher).await,
+                        Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
+                    },
+                }
+            });
+        }
+        drop(listener);
+        tracing::info!("stopping");
+        if tokio::time::timeout(state.config.drain, connections.shutdown()).await.is_err() {
+            tracing::warn!("some connections did not end in time");
+        }
+        poll.abort();
+        state.store.close().await;
+        Ok(())
+    }
+}
+
+async fn handshake(
+    tls: &TlsAcceptor,
+    stream: TcpStream,
+) -> std::io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+    tokio::time::timeout(PATIENCE, tls.accept(stream)).await?
+}
+
+async fn connection<S>(stream: S, app: Router, watcher: hyper_util::server::graceful::Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(20));
+    let app = app.map_request(|request: hyper::Request<hyper::body::Incoming>| request.map(axum::body::Body::new));
+    let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(app));
+    if let Err(error) = watcher.watch(served).await {
+        tracing::debug!(error, "a connection broke");
+    }
+}
+
+/// The command line writes to the same database: who follows events is told of that as well.
+async fn follow_other_processes(state: AppState) -> Infallible {
+    let mut ticks = tokio::time::interval(POLL);
+    loop {
+        ticks.tick().await;
+        match state.store.revision().await {
+            Ok(revision) => state.store.bus().changed(revision),
+            Err(error) => tracing::warn!(%error, "the revision could not be read"),
+        }
+    }
+}

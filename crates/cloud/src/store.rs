@@ -1,0 +1,216 @@
+//! Where everything is kept: SQL lives here and nowhere else. One code path for SQLite and Postgres.
+//!
+//! Reads go through [`Store::read`], a snapshot of one moment. Writes go through [`Store::write`], one
+//! after the other; whatever statuses, jobs and removals a write touches get their revision from it.
+
+pub(crate) mod entity;
+mod migrations;
+
+pub mod audit;
+pub mod grant;
+pub(crate) mod session;
+pub(crate) mod user;
+
+use std::path::Path;
+use std::time::Duration;
+
+use sea_orm::sea_query::{Expr, ExprTrait};
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{
+    ColumnTrait, ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
+    QueryFilter, Set, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
+use sea_orm_migration::MigratorTrait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tillwatch_protocol::ids::CloudId;
+
+use crate::bus::Bus;
+use entity::{meta, revision};
+
+/// How long a write waits for another process's.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
+/// Connections that read at the same time.
+const READERS: u32 = 8;
+
+/// The database could not do what was asked. None of these is a user's mistake.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A statement failed.
+    #[error("the database failed")]
+    Database(#[from] DbErr),
+    /// A stored text is none of those it may be.
+    #[error("`{0}` in the database can't be read")]
+    Damaged(String),
+    /// The folder for the database can't be made.
+    #[error("the folder for the database can't be made")]
+    Folder(#[source] std::io::Error),
+    /// The address of the database is of a kind that this version does not know.
+    #[error("the database address must begin with sqlite:")]
+    UnknownAddress,
+}
+
+/// The database. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    readers: DatabaseConnection,
+    /// One connection, so that writes of this process wait here in turn rather than in SQLite.
+    writer: DatabaseConnection,
+    bus: Bus,
+}
+
+impl Store {
+    /// Opens the database of a data dir, and makes it when it is not there.
+    pub async fn open(data_dir: &Path, url: Option<&str>) -> Result<Self, StoreError> {
+        match url {
+            Some(url) if url.starts_with("sqlite:") => Self::open_url(url.to_owned()).await,
+            Some(_) => Err(StoreError::UnknownAddress),
+            None => {
+                std::fs::create_dir_all(data_dir).map_err(StoreError::Folder)?;
+                // The path goes in by the options: in an address, `%` and `?` would mean something.
+                Self::open_sqlite("sqlite::memory:".into(), Some(data_dir.join("tillwatch.sqlite3"))).await
+            }
+        }
+    }
+
+    async fn open_url(url: String) -> Result<Self, StoreError> {
+        Self::open_sqlite(url, None).await
+    }
+
+    async fn open_sqlite(url: String, file: Option<std::path::PathBuf>) -> Result<Self, StoreError> {
+        let connect = |connections: u32, synchronous: SqliteSynchronous| {
+            let mut options = ConnectOptions::new(&url);
+            let file = file.clone();
+            options
+                .max_connections(connections)
+                .acquire_timeout(BUSY_TIMEOUT * 2)
+                .sqlx_logging(false)
+                .map_sqlx_sqlite_opts(move |options| {
+                    let options = match &file {
+                        Some(file) => options.in_memory(false).shared_cache(false).filename(file),
+                        None => options,
+                    };
+                    options
+                        .create_if_missing(true)
+                        .journal_mode(SqliteJournalMode::Wal)
+                        .synchronous(synchronous)
+                        .busy_timeout(BUSY_TIMEOUT)
+                });
+            Database::connect(options)
+        };
+        // Jobs and audit entries must outlive a power failure: FULL, on the only connection that writes.
+        let writer = connect(1, SqliteSynchronous::Full).await?;
+        let readers = connect(READERS, SqliteSynchronous::Normal).await?;
+        let store = Self { readers, writer, bus: Bus::new(0) };
+        let tx = store.write().await?;
+        migrations::Migrator::up(&tx.tx, None).await?;
+        tx.commit().await?;
+        store.bus.changed(store.revision().await?);
+        Ok(store)
+    }
+
+    /// Hints about what this process commits, and what the poll finds that others did.
+    pub fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// A view of one moment. It ends when it is dropped.
+    pub(crate) async fn read(&self) -> Result<DatabaseTransaction, StoreError> {
+        Ok(self.readers.begin().await?)
+    }
+
+    /// Begins a write. It waits for its turn, holds off every other write until it ends, and is undone
+    /// when it is dropped without [`WriteTx::commit`].
+    pub(crate) async fn write(&self) -> Result<WriteTx, StoreError> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        let tx = self.writer.begin_with_options(options).await?;
+        Ok(WriteTx { tx, bus: self.bus.clone(), revision: None })
+    }
+
+    /// The revision that was committed last, by this process or another.
+    pub(crate) async fn revision(&self) -> Result<i64, StoreError> {
+        revision_of(&self.readers).await
+    }
+
+    /// Which cloud this is; made up at the first start.
+    pub(crate) async fn cloud_id(&self) -> Result<CloudId, StoreError> {
+        let tx = self.write().await?;
+        if let Some(row) = meta::Entity::find_by_id("cloud_id").one(&*tx).await? {
+            return row.value.parse().map_err(|_| StoreError::Damaged(row.value));
+        }
+        let id = CloudId::new();
+        let row = meta::ActiveModel { key: Set("cloud_id".into()), value: Set(id.to_string()) };
+        meta::Entity::insert(row).exec_without_returning(&*tx).await?;
+        tx.commit().await?;
+        Ok(id)
+    }
+
+    /// Closes the database; what was committed is then in one file.
+    pub async fn close(self) {
+        // There is nobody left to tell when closing fails, and nothing is lost by it.
+        let _ = self.readers.close().await;
+        let _ = self.writer.close().await;
+    }
+}
+
+/// The revision as a connection or transaction sees it.
+pub(crate) async fn revision_of(db: &impl sea_orm::ConnectionTrait) -> Result<i64, StoreError> {
+    let row = revision::Entity::find_by_id(1).one(db).await?;
+    row.map(|row| row.value).ok_or_else(|| StoreError::Damaged("revision".into()))
+}
+
+/// A write under way. Statements run on what it derefs to.
+#[derive(Debug)]
+pub(crate) struct WriteTx {
+    tx: DatabaseTransaction,
+    bus: Bus,
+    revision: Option<i64>,
+}
+
+impl WriteTx {
+    /// Takes the next revision, for a status, job or removal that this write changes.
+    pub(crate) async fn next_revision(&mut self) -> Result<i64, StoreError> {
+        revision::Entity::update_many()
+            .col_expr(revision::Column::Value, Expr::col(revision::Column::Value).add(1))
+            .filter(revision::Column::Id.eq(1))
+            .exec(&self.tx)
+            .await?;
+        let revision = revision_of(&self.tx).await?;
+        self.revision = Some(revision);
+        Ok(revision)
+    }
+
+    /// Makes the write last, and wakes those who follow the changes.
+    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        self.tx.commit().await?;
+        if let Some(revision) = self.revision {
+            self.bus.changed(revision);
+        }
+        Ok(())
+    }
+}
+
+impl std::ops::Deref for WriteTx {
+    type Target = DatabaseTransaction;
+
+    fn deref(&self) -> &Self::Target {
+        &self.tx
+    }
+}
+
+/// A wire enum as its column holds it.
+pub(crate) fn to_text(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(text)) => text,
+        other => unreachable!("only enums without fields are stored as text, not {other:?}"),
+    }
+}
+
+/// Reads what [`to_text`] wrote.
+pub(crate) fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned()))
+        .map_err(|_| StoreError::Damaged(text.to_owned()))
+}

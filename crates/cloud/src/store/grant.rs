@@ -1,0 +1,146 @@
+//! Grants: what a user may do where. Every query for a user goes through the conditions made here.
+
+use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement, SimpleExpr};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, Set};
+use tillwatch_protocol::ids::{ChainId, OutletId, UserId};
+use tillwatch_protocol::rest::session::Permission;
+use uuid::Uuid;
+
+use super::entity::grants;
+use super::{StoreError, WriteTx, from_text};
+use crate::domain::permission::Viewer;
+
+/// Where a grant holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everywhere.
+    All,
+    /// In all outlets of a chain.
+    Chain(ChainId),
+    /// In one outlet.
+    Outlet(OutletId),
+}
+
+impl Scope {
+    fn columns(self) -> (&'static str, Option<Uuid>, Option<Uuid>) {
+        match self {
+            Self::All => ("all", None, None),
+            Self::Chain(id) => ("chain", Some(id.0), None),
+            Self::Outlet(id) => ("outlet", None, Some(id.0)),
+        }
+    }
+}
+
+/// A condition for a query whose table `table` has the columns `chain_id` and `chain_outlet`: true where
+/// the viewer has the permission.
+pub(crate) fn granted(
+    viewer: Viewer,
+    permission: Permission,
+    chain_id: (&'static str, &'static str),
+    outlet_id: (&'static str, &'static str),
+) -> SimpleExpr {
+    if viewer.admin {
+        return Expr::val(true).eq(true);
+    }
+    let column = |name: grants::Column| Expr::col((grants::Entity, name));
+    let here = column(grants::Column::Scope)
+        .eq("all")
+        .or(column(grants::Column::ChainId).eq(Expr::col(chain_id)))
+        .or(column(grants::Column::OutletId).eq(Expr::col(outlet_id)));
+    let grant: SelectStatement = Query::select()
+        .expr(Expr::val(1))
+        .from(grants::Entity)
+        .and_where(column(grants::Column::UserId).eq(viewer.user_id.0))
+        .and_where(column(grants::Column::Permission).eq(permission.as_str()))
+        .and_where(here)
+        .take();
+    Expr::exists(grant)
+}
+
+/// Whether the viewer has a permission for an outlet.
+pub(crate) async fn may(
+    db: &impl ConnectionTrait,
+    viewer: Viewer,
+    permission: Permission,
+    chain: ChainId,
+    outlet: OutletId,
+) -> Result<bool, StoreError> {
+    if viewer.admin {
+        return Ok(true);
+    }
+    let here = grants::Column::Scope
+        .eq("all")
+        .or(grants::Column::ChainId.eq(chain.0))
+        .or(grants::Column::OutletId.eq(outlet.0));
+    let grant = grants::Entity::find()
+        .filter(grants::Column::UserId.eq(viewer.user_id.0))
+        .filter(grants::Column::Permission.eq(permission.as_str()))
+        .filter(here)
+        .one(db)
+        .await?;
+    Ok(grant.is_some())
+}
+
+/// Whether the viewer has a permission for a whole chain.
+pub(crate) async fn may_in_chain(
+    db: &impl ConnectionTrait,
+    viewer: Viewer,
+    permission: Permission,
+    chain: ChainId,
+) -> Result<bool, StoreError> {
+    if viewer.admin {
+        return Ok(true);
+    }
+    let grant = grants::Entity::find()
+        .filter(grants::Column::UserId.eq(viewer.user_id.0))
+        .filter(grants::Column::Permission.eq(permission.as_str()))
+        .filter(grants::Column::Scope.eq("all").or(grants::Column::ChainId.eq(chain.0)))
+        .one(db)
+        .await?;
+    Ok(grant.is_some())
+}
+
+/// The grants of a user, in a fixed order.
+pub(crate) async fn of_user(
+    db: &impl ConnectionTrait,
+    user: UserId,
+) -> Result<Vec<(Scope, Permission)>, StoreError> {
+    let rows = grants::Entity::find()
+        .filter(grants::Column::UserId.eq(user.0))
+        .order_by_asc(grants::Column::Id)
+        .all(db)
+        .await?;
+    rows.into_iter()
+        .map(|row| {
+            let scope = match (row.chain_id, row.outlet_id) {
+                (Some(chain), _) => Scope::Chain(chain.into()),
+                (_, Some(outlet)) => Scope::Outlet(outlet.into()),
+                (None, None) => Scope::All,
+            };
+            Ok((scope, from_text(&row.permission)?))
+        })
+        .collect()
+}
+
+/// Grants a permission; tells whether it is new.
+pub(crate) async fn insert(
+    tx: &WriteTx,
+    user: UserId,
+    scope: Scope,
+    permission: Permission,
+) -> Result<bool, StoreError> {
+    if of_user(&**tx, user).await?.contains(&(scope, permission)) {
+        return Ok(false);
+    }
+    let (name, chain_id, outlet_id) = scope.columns();
+    let row = grants::ActiveModel {
+        id: Set(Uuid::now_v7()),
+        user_id: Set(user.0),
+        scope: Set(name.into()),
+        chain_id: Set(chain_id),
+        outlet_id: Set(outlet_id),
+        permission: Set(permission.as_str().into()),
+    };
+    grants::Entity::insert(row).exec_without_returning(&**tx).await?;
+    Ok(true)
+}

@@ -1,0 +1,166 @@
+//! Sessions: one for each sign-in. Tokens are kept as hashes.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, Set};
+use tillwatch_protocol::ids::{SessionId, UserId};
+use tillwatch_protocol::rest::session::User;
+
+use super::entity::{sessions, users};
+use super::user::to_user;
+use super::{StoreError, WriteTx};
+use crate::domain::user::{ACCESS_LIFE, REFRESH_LIFE};
+use crate::tokens::hash;
+
+/// The tokens of a session, in the clear; they leave the cloud once.
+pub(crate) struct NewTokens {
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+}
+
+/// A session as its list shows it.
+pub(crate) struct Listed {
+    pub(crate) id: SessionId,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) last_used_at: DateTime<Utc>,
+}
+
+/// Begins a session.
+pub(crate) async fn insert(
+    tx: &WriteTx,
+    id: SessionId,
+    user: UserId,
+    tokens: &NewTokens,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let row = sessions::ActiveModel {
+        id: Set(id.0),
+        user_id: Set(user.0),
+        created_at: Set(now),
+        last_used_at: Set(now),
+        access_hash: Set(hash(&tokens.access)),
+        access_expires_at: Set(now + ACCESS_LIFE),
+        refresh_hash: Set(hash(&tokens.refresh)),
+        refresh_expires_at: Set(now + REFRESH_LIFE),
+        revoked_at: Set(None),
+    };
+    sessions::Entity::insert(row).exec_without_returning(&**tx).await?;
+    Ok(())
+}
+
+/// The session and user of an access token that is good now.
+pub(crate) async fn by_access_token(
+    db: &impl ConnectionTrait,
+    token: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<(SessionId, User)>, StoreError> {
+    let found = sessions::Entity::find()
+        .filter(sessions::Column::AccessHash.eq(hash(token)))
+        .filter(sessions::Column::RevokedAt.is_null())
+        .filter(sessions::Column::AccessExpiresAt.gt(now))
+        .one(db)
+        .await?;
+    let Some(session) = found else { return Ok(None) };
+    let user = users::Entity::find_by_id(session.user_id).one(db).await?;
+    Ok(user.map(|user| (session.id.into(), to_user(user))))
+}
+
+/// Whether a session still has an access token that is good now.
+pub(crate) async fn is_live(
+    db: &impl ConnectionTrait,
+    id: SessionId,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let session = sessions::Entity::find_by_id(id.0).one(db).await?;
+    Ok(session.is_some_and(|session| session.revoked_at.is_none() && session.access_expires_at > now))
+}
+
+/// What a refresh token is good for.
+pub(crate) enum Refreshed {
+    /// The session goes on, with new tokens.
+    Tokens(User),
+    /// The token was used before: somebody else has it, and the session is over for both.
+    Reused(UserId),
+    /// No such session, or it has ended.
+    Unknown,
+}
+
+/// Changes the tokens of a session, if the refresh token is its present one.
+pub(crate) async fn refresh(
+    tx: &WriteTx,
+    id: SessionId,
+    refresh_token: &str,
+    tokens: &NewTokens,
+    now: DateTime<Utc>,
+) -> Result<Refreshed, StoreError> {
+    let found = sessions::Entity::find_by_id(id.0)
+        .filter(sessions::Column::RevokedAt.is_null())
+        .filter(sessions::Column::RefreshExpiresAt.gt(now))
+        .one(&**tx)
+        .await?;
+    let Some(session) = found else { return Ok(Refreshed::Unknown) };
+    if session.refresh_hash != hash(refresh_token) {
+        revoke(tx, session.user_id.into(), id, now).await?;
+        return Ok(Refreshed::Reused(session.user_id.into()));
+    }
+    sessions::Entity::update_many()
+        .set(sessions::ActiveModel {
+            last_used_at: Set(now),
+            access_hash: Set(hash(&tokens.access)),
+            access_expires_at: Set(now + ACCESS_LIFE),
+            refresh_hash: Set(hash(&tokens.refresh)),
+            refresh_expires_at: Set(now + REFRESH_LIFE),
+            ..Default::default()
+        })
+        .filter(sessions::Column::Id.eq(id.0))
+        .exec(&**tx)
+        .await?;
+    let user = users::Entity::find_by_id(session.user_id).one(&**tx).await?;
+    Ok(user.map_or(Refreshed::Unknown, |user| Refreshed::Tokens(to_user(user))))
+}
+
+/// Ends a session of a user; tells whether there was one to end.
+pub(crate) async fn revoke(
+    tx: &WriteTx,
+    user: UserId,
+    id: SessionId,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let ended = sessions::Entity::update_many()
+        .set(sessions::ActiveModel { revoked_at: Set(Some(now)), ..Default::default() })
+        .filter(sessions::Column::Id.eq(id.0))
+        .filter(sessions::Column::UserId.eq(user.0))
+        .filter(sessions::Column::RevokedAt.is_null())
+        .filter(sessions::Column::RefreshExpiresAt.gt(now))
+        .exec(&**tx)
+        .await?;
+    Ok(ended.rows_affected == 1)
+}
+
+/// The sessions of a user that have not ended, newest first.
+pub(crate) async fn of_user(
+    db: &impl ConnectionTrait,
+    user: UserId,
+    now: DateTime<Utc>,
+) -> Result<Vec<Listed>, StoreError> {
+    let rows = sessions::Entity::find()
+        .filter(sessions::Column::UserId.eq(user.0))
+        .filter(sessions::Column::RevokedAt.is_null())
+        .filter(sessions::Column::RefreshExpiresAt.gt(now))
+        .order_by_desc(sessions::Column::Id)
+        .all(db)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Listed { id: row.id.into(), created_at: row.created_at, last_used_at: row.last_used_at })
+        .collect())
+}
+
+/// Forgets sessions of a user that ended before `now`.
+pub(crate) async fn forget_ended(tx: &WriteTx, user: UserId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    sessions::Entity::delete_many()
+        .filter(sessions::Column::UserId.eq(user.0))
+        .filter(sessions::Column::RevokedAt.is_not_null().or(sessions::Column::RefreshExpiresAt.lte(now)))
+        .exec(&**tx)
+        .await?;
+    Ok(())
+}
