@@ -1,0 +1,38 @@
+//! Prepares what Tauri embeds, and the permissions of the app's own commands.
+
+fn main() {
+    tauri_build::try_build(
+        tauri_build::Attributes::new().app_manifest(tauri_build::AppManifest::new().commands(COMMANDS)),
+    )
+    .expect("tauri.conf.json, capabilities and icons fit together");
+}
+
+/// The commands that `commands::list` registers, each of which becomes a permission for `capabilities/`.
+const COMMANDS: &[&str] = &[
+    "subscribe",
+    "session",
+    "sign_in",
+    "trust_certificate",
+    "sign_out",
+    "app_info",
+    "settings",
+    "save_settings",
+    "set_query",
+    "summary",
+    "grid_window",
+    "row",
+    "select",
+    "selected_rows",
+    "outlet_options",
+    "refresh",
+    "request_logs",
+    "reset_database",
+    "run_job",
+    "cancel_job",
+    "jobs",
+    "save_archive",
+    "save_archives",
+    "cancel_download",
+    "show_in_folder",
+    "export_excel",
+];
