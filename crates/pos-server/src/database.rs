@@ -166,7 +166,7 @@ pub struct Applied<'a> {
     pub database_id: &'a str,
     /// From which cursor on.
     pub from_cursor: i64,
-    /// To which one.
+    /// To which one. A lower one comes from a cloud that was put back to an earlier time and starts anew.
     pub to_cursor: i64,
     /// In their order.
     pub changes: &'a [Change],
@@ -219,6 +219,10 @@ impl OpenDatabase {
             || cursor(&transaction)? != applied.from_cursor
         {
             return Err(DatabaseError::Replaced);
+        }
+        if applied.to_cursor < applied.from_cursor {
+            // What changed since is to be undone by changes that may have been applied before.
+            transaction.execute("DELETE FROM applied_changes", [])?;
         }
         for change in applied.changes {
             let first = transaction

@@ -234,7 +234,7 @@ fn apply(
     let strange = |what: &str| {
         Failure::new(SyncError::ServerError, format!("The cloud's answer makes no sense: {what}"))
     };
-    if answer.cursor < position.cursor || (answer.more && answer.cursor == position.cursor) {
+    if answer.cursor < 0 || (answer.more && answer.cursor == position.cursor) {
         return Err(strange("its cursor does not advance"));
     }
     if !answer.more && answer.checksum.is_none() {

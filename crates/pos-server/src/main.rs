@@ -1,8 +1,9 @@
 //! `tillwatch-pos-server`: the command line of the POS server.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -40,10 +41,11 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let Command::Run { data_dir, cloud, report, pos_version } = Cli::parse().command;
+async fn main() -> ExitCode {
+    let command = Cli::parse().command;
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
         )
@@ -52,7 +54,17 @@ async fn main() -> anyhow::Result<()> {
         .init();
     // An error means that one is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    match carry_out(command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
+async fn carry_out(command: Command) -> anyhow::Result<()> {
+    let Command::Run { data_dir, cloud, report, pos_version } = command;
     if !report.ip().is_loopback() {
         return Err(RunError::NotLoopback(report).into());
     }

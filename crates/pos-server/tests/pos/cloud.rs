@@ -138,7 +138,9 @@ impl Cloud {
         if inner.mood == Mood::LoseAnswer {
             return (StatusCode::BAD_GATEWAY, "lost").into_response();
         }
+        // A POS server that is ahead has seen what this cloud no longer knows of.
         let start = usize::try_from(request.cursor).unwrap();
+        let start = if start > inner.changes.len() { 0 } else { start };
         let end = inner.changes.len().min(start + inner.page_size);
         let more = end < inner.changes.len();
         Json(ExchangeAnswer {

@@ -74,6 +74,21 @@ async fn a_row_changed_behind_its_back_stays_an_error_until_the_database_is_new(
 }
 
 #[tokio::test]
+async fn a_cloud_that_was_put_back_to_an_earlier_time_is_followed() {
+    let cloud = Cloud::start().await;
+    cloud.fill(5);
+    let store = Store::enrolled(&cloud);
+    let pos = store.start().await;
+    let before = cloud.inner.lock().unwrap().changes.len();
+    cloud.guest(2, "Renamed");
+    assert_eq!(pos.exchange_code().await, None);
+    cloud.set(|inner| inner.changes.truncate(before));
+    assert_eq!(pos.exchange_code().await, None);
+    assert_eq!(count(&store, "guests WHERE name = 'Renamed'"), 0);
+    pos.stop().await;
+}
+
+#[tokio::test]
 async fn a_corrupt_file_is_told_and_kept() {
     let cloud = Cloud::start().await;
     cloud.fill(200);
