@@ -18,7 +18,10 @@ use tillwatch_protocol::exchange::{
 };
 use tillwatch_protocol::ids::{CloudId, DeviceId, PosServerId};
 use tillwatch_protocol::rest::enroll::Enrolled;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
 use url::Url;
 use uuid::Uuid;
 
@@ -80,6 +83,31 @@ impl Cloud {
         let router = Router::new().route("/api/v1/exchange", post(exchange)).with_state(cloud.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         cloud
+    }
+
+    /// Puts TLS before the cloud, with a certificate that nobody trusts. Gives the address and the certificate.
+    pub(crate) async fn with_tls(&self) -> (Url, String) {
+        let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certified.cert.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://localhost:{}", listener.local_addr().unwrap().port()).parse().unwrap();
+        let behind = self.url.socket_addrs(|| None).unwrap()[0];
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let Ok(mut outer) = acceptor.accept(stream).await else { return };
+                    let mut inner = TcpStream::connect(behind).await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut outer, &mut inner).await;
+                });
+            }
+        });
+        (url, certified.cert.pem())
     }
 
     pub(crate) fn set(&self, change: impl FnOnce(&mut Inner)) {

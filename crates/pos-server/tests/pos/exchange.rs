@@ -221,6 +221,19 @@ async fn a_cloud_that_is_away_and_one_that_speaks_no_tls_are_told_apart() {
 }
 
 #[tokio::test]
+async fn a_certificate_of_the_clouds_own_is_trusted_once_enrollment_left_it() {
+    let mut cloud = Cloud::start().await;
+    let (url, certificate) = cloud.with_tls().await;
+    cloud.identity.cloud = url;
+    let store = Store::enrolled(&cloud);
+    let pos = store.start().await;
+    assert_eq!(pos.exchange_code().await.as_deref(), Some("tls_failed"));
+    store.trust(&certificate);
+    assert_eq!(pos.exchange_code().await, None);
+    pos.stop().await;
+}
+
+#[tokio::test]
 async fn without_an_identity_it_reports_and_waits_for_one() {
     let cloud = Cloud::start().await;
     cloud.fill(2);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tillwatch_pos_server::{Options, RunError, run};
-use tillwatch_protocol::device::{IDENTITY_DIR, IDENTITY_FILE, Identity};
+use tillwatch_protocol::device::{CA_FILE, IDENTITY_DIR, IDENTITY_FILE, Identity};
 use tillwatch_protocol::report::Report;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -34,6 +34,11 @@ impl Store {
         let dir = self.dir.path().join(IDENTITY_DIR);
         std::fs::create_dir_all(&dir).unwrap();
         std::fs::write(dir.join(IDENTITY_FILE), serde_json::to_vec(identity).unwrap()).unwrap();
+    }
+
+    /// Trusts these certificates from now on, as enrollment with `--ca` does.
+    pub(crate) fn trust(&self, pem: &str) {
+        std::fs::write(self.dir.path().join(IDENTITY_DIR).join(CA_FILE), pem).unwrap();
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
