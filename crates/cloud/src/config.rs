@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tillwatch_protocol::link::{HEARTBEAT_SECONDS, SILENCE_SECONDS};
+
 /// How connections are protected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tls {
@@ -35,6 +37,44 @@ pub struct Config {
     pub node_name: String,
     /// How long connections have to end when the cloud stops.
     pub drain: Duration,
+    /// How long the cloud waits for stores.
+    pub patience: Patience,
+}
+
+/// How long the cloud waits for stores. Operators leave this alone; tests make it short.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// From a link's upgrade to its hello.
+    pub hello: Duration,
+    /// Between pings.
+    pub ping_every: Duration,
+    /// From the last sign of life of a link until it is given up.
+    pub silence: Duration,
+    /// From the cloud's start until a store that was online is given up.
+    pub return_after_start: Duration,
+    /// From a job's request until it is given up when its store went away before it took the job.
+    pub acceptance: Duration,
+    /// How long signs of life are gathered until they are written together.
+    pub gather: Duration,
+    /// Between looks at deadlines, revocations and the like.
+    pub sweep_every: Duration,
+    /// Between looks at archives whose time is over.
+    pub expire_every: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            hello: Duration::from_secs(10),
+            ping_every: Duration::from_secs(HEARTBEAT_SECONDS),
+            silence: Duration::from_secs(SILENCE_SECONDS),
+            return_after_start: Duration::from_secs(60),
+            acceptance: Duration::from_secs(60),
+            gather: Duration::from_secs(2),
+            sweep_every: Duration::from_secs(1),
+            expire_every: Duration::from_secs(600),
+        }
+    }
 }
 
 impl Config {
@@ -47,6 +87,7 @@ impl Config {
             tls: Tls::SelfSigned,
             node_name: host_name(),
             drain: Duration::from_secs(30),
+            patience: Patience::default(),
         }
     }
 }

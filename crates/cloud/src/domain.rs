@@ -2,6 +2,11 @@
 
 pub mod permission;
 pub mod pos_server;
+pub mod presence;
+
+pub mod archive;
+pub mod exchange;
+pub mod job;
 
 pub mod audit;
 pub mod fleet;

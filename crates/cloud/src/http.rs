@@ -1,6 +1,7 @@
 //! The REST interface: each module extracts, calls the domain and the store, and converts. Each offers
 //! `routes()`; `router.rs` puts them together.
 
+pub(crate) mod cursor;
 pub(crate) mod extract;
 
 pub(crate) mod session;
@@ -8,5 +9,15 @@ pub(crate) mod session;
 pub(crate) mod events;
 pub(crate) mod outlets;
 pub(crate) mod pos_servers;
+
+pub(crate) mod archives;
+pub(crate) mod jobs;
+pub(crate) mod loyalty;
+
+pub(crate) mod device;
+pub(crate) mod enroll;
+pub(crate) mod exchange;
+pub(crate) mod heartbeat;
+pub(crate) mod uploads;
 
 pub(crate) mod health;

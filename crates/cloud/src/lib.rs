@@ -5,8 +5,11 @@
 //! | [`config`], [`admin`] | what an operator sets and does |
 //! | `router` | every route, and what all requests have in common |
 //! | `http` | the REST handlers: extract, call, convert |
+//! | `gateway` | where connectors' links end |
+//! | `chores` | what time brings: deadlines, expiry, revocations |
 //! | [`domain`] | the rules; no HTTP, no SQL |
 //! | [`store`] | the database |
+//! | `blobs` | the bytes of archives |
 //! | `bus` | hints that something changed |
 //! | `serve` | accepting connections, TLS, stopping |
 
@@ -15,8 +18,11 @@ pub mod config;
 pub mod domain;
 pub mod store;
 
+mod blobs;
 mod bus;
+mod chores;
 mod error;
+mod gateway;
 mod http;
 mod router;
 mod serve;

@@ -27,11 +27,19 @@ fn routes() -> OpenApiRouter<AppState> {
     let lists = OpenApiRouter::new()
         .merge(http::outlets::routes())
         .merge(http::pos_servers::routes())
+        .merge(http::jobs::routes())
         .layer(CompressionLayer::new().gzip(true));
     let api = OpenApiRouter::new()
         .merge(http::session::routes())
         .merge(lists)
-        .merge(http::events::routes());
+        .merge(http::events::routes())
+        .merge(http::archives::routes())
+        .merge(http::loyalty::routes())
+        .merge(http::enroll::routes())
+        .merge(http::heartbeat::routes())
+        .merge(http::exchange::routes())
+        .merge(http::uploads::routes())
+        .merge(crate::gateway::routes());
     OpenApiRouter::with_openapi(describe()).merge(http::health::routes()).nest("/api/v1", api)
 }
 

@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use crate::chores::Chores;
 use crate::config::Config;
 use crate::router::router;
 use crate::state::AppState;
@@ -56,6 +57,7 @@ impl Cloud {
         let node = &state.config.node_name;
         tracing::info!(node, cloud_id = %state.cloud_id, address = %listener.local_addr()?, "serving");
         let shutdown = state.shutdown.clone();
+        let chores = Chores::begin(&state).await?;
         let poll = tokio::spawn(follow_other_processes(state.clone()));
         let app = router(state.clone());
         let connections = GracefulShutdown::new();
@@ -90,6 +92,12 @@ impl Cloud {
         if tokio::time::timeout(state.config.drain, connections.shutdown()).await.is_err() {
             tracing::warn!("some connections did not end in time");
         }
+        let links = state.registry.tracker();
+        links.close();
+        if tokio::time::timeout(state.config.drain, links.wait()).await.is_err() {
+            tracing::warn!("some links did not end in time");
+        }
+        chores.end(&state).await?;
         poll.abort();
         state.store.close().await;
         Ok(())

@@ -6,7 +6,11 @@ use chrono::{DateTime, Utc};
 use tillwatch_protocol::ids::CloudId;
 use tokio_util::sync::CancellationToken;
 
+use crate::blobs::Blobs;
 use crate::config::Config;
+use crate::gateway;
+use crate::http::device::SeenTokens;
+use crate::http::exchange::{Checksums, StaleChains};
 use crate::http::session::SignInGuard;
 use crate::store::Store;
 
@@ -20,6 +24,18 @@ pub(crate) struct AppState {
     pub(crate) started_at: DateTime<Utc>,
     /// Limits on guessing passwords.
     pub(crate) sign_in: Arc<SignInGuard>,
+    /// Device tokens that were used.
+    pub(crate) seen_tokens: Arc<SeenTokens>,
+    /// The links of this process.
+    pub(crate) registry: gateway::Registry,
+    /// What stores told and is not written yet.
+    pub(crate) inbox: gateway::Inbox,
+    /// Where archives are.
+    pub(crate) blobs: Blobs,
+    /// Checksums of loyalty data.
+    pub(crate) checksums: Arc<Checksums>,
+    /// Chains whose stores are further behind than their statuses say.
+    pub(crate) stale_chains: Arc<StaleChains>,
     /// Ends streams and links when the cloud stops.
     pub(crate) shutdown: CancellationToken,
 }
@@ -29,12 +45,20 @@ impl AppState {
     pub(crate) async fn open(config: Config, shutdown: CancellationToken) -> anyhow::Result<Self> {
         let store = Store::open(&config.data_dir, config.database_url.as_deref()).await?;
         let cloud_id = store.cloud_id().await?;
+        let blobs = Blobs::directory(&config.data_dir.join("archives"))?;
+        let started_at = Utc::now();
         Ok(Self {
             config: Arc::new(config),
             store,
             cloud_id,
-            started_at: Utc::now(),
+            started_at,
             sign_in: Arc::new(SignInGuard::new()),
+            seen_tokens: Arc::new(SeenTokens::new(started_at)),
+            registry: gateway::Registry::default(),
+            inbox: gateway::Inbox::default(),
+            blobs,
+            checksums: Arc::default(),
+            stale_chains: Arc::default(),
             shutdown,
         })
     }

@@ -6,10 +6,25 @@
 pub(crate) mod entity;
 mod migrations;
 
-pub mod audit;
-pub mod grant;
+pub(crate) mod chain;
+pub(crate) mod outlet;
+pub(crate) mod pos_server;
+
+pub(crate) mod device;
+pub(crate) mod presence;
+
+pub(crate) mod job;
+
+pub(crate) mod archive;
+pub(crate) mod upload;
+
+pub(crate) mod loyalty;
+
+pub(crate) mod grant;
 pub(crate) mod session;
 pub(crate) mod user;
+
+pub(crate) mod audit;
 
 use std::path::Path;
 use std::time::Duration;
@@ -66,7 +81,7 @@ impl Store {
             Some(url) if url.starts_with("sqlite:") => Self::open_url(url.to_owned()).await,
             Some(_) => Err(StoreError::UnknownAddress),
             None => {
-                std::fs::create_dir_all(data_dir).map_err(StoreError::Folder)?;
+                make_private_dir(data_dir).map_err(StoreError::Folder)?;
                 // The path goes in by the options: in an address, `%` and `?` would mean something.
                 Self::open_sqlite("sqlite::memory:".into(), Some(data_dir.join("tillwatch.sqlite3"))).await
             }
@@ -199,6 +214,14 @@ impl std::ops::Deref for WriteTx {
     fn deref(&self) -> &Self::Target {
         &self.tx
     }
+}
+
+/// The folder holds password hashes and the certificate's key: nobody else has to look into it.
+fn make_private_dir(dir: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(dir)
 }
 
 /// A wire enum as its column holds it.

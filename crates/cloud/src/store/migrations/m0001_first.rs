@@ -55,9 +55,11 @@ const INDEXES: &[(&str, &str, &[&str])] = &[
     ("sessions_user", "sessions", &["user_id"]),
     ("jobs_revision", "jobs", &["revision"]),
     ("jobs_pos_server_state", "jobs", &["pos_server_id", "state"]),
+    ("jobs_state", "jobs", &["state"]),
     ("archives_job", "archives", &["job_id"]),
     ("uploads_job", "uploads", &["job_id"]),
     ("loyalty_changes_chain_seq", "loyalty_changes", &["chain_id", "seq"]),
+    ("loyalty_changes_row", "loyalty_changes", &["chain_id", "table_name", "row_id", "seq"]),
 ];
 
 fn index(name: &'static str, table: &'static str, columns: &[&'static str]) -> IndexCreateStatement {

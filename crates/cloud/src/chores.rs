@@ -1,0 +1,199 @@
+//! What time brings, without anybody asking: deadlines, revocations, archives whose time is over.
+
+use std::time::Duration;
+
+use chrono::{TimeDelta, Utc};
+use tillwatch_protocol::link::frame::CloudFrame;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::archive::KEPT;
+use crate::domain::job::Change;
+use crate::gateway::write_in_time;
+use crate::http::exchange::touch_stale_chains;
+use crate::state::AppState;
+use crate::store::{self, StoreError};
+
+/// How far back revocations are looked for each time: another process may commit late.
+const REVOCATION_WINDOW: TimeDelta = TimeDelta::seconds(30);
+/// After how many sweeps the statuses of chains are raised whose balances changed.
+const SWEEPS_BETWEEN_TOUCHES: u64 = 5;
+/// After how many sweeps a job goes out again that its store did not accept.
+const SWEEPS_BETWEEN_REPEATS: u64 = 10;
+
+/// Chores under way. They end when this is dropped.
+pub(crate) struct Chores {
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Chores {
+    /// Notes that nobody is connected yet, and begins.
+    pub(crate) async fn begin(state: &AppState) -> Result<Self, StoreError> {
+        forget_online(state).await?;
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let patience = &state.config.patience;
+        tasks.spawn(write_in_time(state.inbox.clone(), state.store.clone(), patience.gather, stop.clone()));
+        tasks.spawn(give_up_unknown(state.clone(), patience.return_after_start));
+        tasks.spawn(sweep(state.clone(), patience.sweep_every));
+        tasks.spawn(expire(state.clone(), patience.expire_every));
+        Ok(Self { tasks, stop })
+    }
+
+    /// Ends the chores and writes down what is left to write. All links have ended by then.
+    pub(crate) async fn end(mut self, state: &AppState) -> Result<(), StoreError> {
+        self.stop.cancel();
+        self.tasks.shutdown().await;
+        state.inbox.write(&state.store).await?;
+        forget_online(state).await
+    }
+}
+
+/// Whoever was online is unknown: the cloud is not there to know.
+async fn forget_online(state: &AppState) -> Result<(), StoreError> {
+    let mut tx = state.store.write().await?;
+    let revision = tx.next_revision().await?;
+    if store::presence::forget_online(&*tx, Utc::now(), revision).await? > 0 {
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+async fn give_up_unknown(state: AppState, patience: Duration) {
+    tokio::time::sleep(patience).await;
+    let give_up = async || -> Result<u64, StoreError> {
+        let mut tx = state.store.write().await?;
+        let revision = tx.next_revision().await?;
+        let count = store::presence::give_up_unknown(&*tx, Utc::now(), revision).await?;
+        if count > 0 {
+            tx.commit().await?;
+        }
+        Ok(count)
+    };
+    loop {
+        match give_up().await {
+            Ok(count) => {
+                tracing::info!(count, "stores did not come back after the start");
+                return;
+            }
+            Err(error) => failed("stores could not be given up", error),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn sweep(state: AppState, pause: Duration) {
+    let mut ticks = interval(pause);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for sweep in 0_u64.. {
+        ticks.tick().await;
+        if let Err(error) = end_overdue_jobs(&state).await {
+            failed("deadlines of jobs could not be looked at", error);
+        }
+        if let Err(error) = close_revoked(&state).await {
+            failed("revocations could not be looked at", error);
+        }
+        if sweep % SWEEPS_BETWEEN_TOUCHES == 0
+            && let Err(error) = touch_stale_chains(&state).await
+        {
+            failed("statuses of chains could not be raised", error);
+        }
+        if sweep % SWEEPS_BETWEEN_REPEATS == 0
+            && let Err(error) = repeat_unaccepted(&state, pause).await
+        {
+            failed("jobs could not be sent again", error);
+        }
+    }
+}
+
+/// Ends jobs whose time is over.
+async fn end_overdue_jobs(state: &AppState) -> Result<(), StoreError> {
+    let now = Utc::now();
+    let give_up_before = now - state.config.patience.acceptance;
+    let due = {
+        let db = state.store.read().await?;
+        store::job::overdue(&db, now, give_up_before).await?
+    };
+    for (id, change) in due {
+        let mut tx = state.store.write().await?;
+        let revision = tx.next_revision().await?;
+        let Some(job) = store::job::change(&*tx, id, &change, now, revision).await? else { continue };
+        tx.commit().await?;
+        tracing::info!(job = %id, state = job.state.as_str(), "the time of a job was over");
+        if change == Change::TimeOut {
+            // The store may be at it still.
+            state.registry.send(job.pos_server_id(), CloudFrame::Cancel { id });
+        }
+    }
+    Ok(())
+}
+
+/// Sends jobs again whose first sending seems to be lost. A connector does none twice.
+async fn repeat_unaccepted(state: &AppState, pause: Duration) -> Result<(), StoreError> {
+    let before = Utc::now() - pause * SWEEPS_BETWEEN_REPEATS as u32;
+    let jobs = {
+        let db = state.store.read().await?;
+        store::job::unaccepted(&db, before).await?
+    };
+    for job in jobs {
+        if let Some(order) = job.order() {
+            state.registry.send(job.pos_server_id(), CloudFrame::Job(order));
+        }
+    }
+    Ok(())
+}
+
+async fn close_revoked(state: &AppState) -> Result<(), StoreError> {
+    let revoked = {
+        let db = state.store.read().await?;
+        store::device::revoked_since(&db, Utc::now() - REVOCATION_WINDOW).await?
+    };
+    if !revoked.is_empty() {
+        state.registry.revoke(&revoked);
+    }
+    Ok(())
+}
+
+async fn expire(state: AppState, pause: Duration) {
+    let mut ticks = interval(pause);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = delete_expired(&state).await {
+            tracing::error!(error = format!("{error:#}"), "archives whose time is over could not be deleted");
+        }
+    }
+}
+
+/// Deletes the bytes of archives whose time is over, and uploads that never became one.
+async fn delete_expired(state: &AppState) -> anyhow::Result<()> {
+    let now = Utc::now();
+    let (expired, abandoned) = {
+        let db = state.store.read().await?;
+        (store::archive::expired(&db, now).await?, store::upload::abandoned(&db, now - KEPT).await?)
+    };
+    for (id, is_archive) in expired.into_iter().map(|id| (id, true)).chain(abandoned.into_iter().map(|id| (id, false))) {
+        let pieces = {
+            let db = state.store.read().await?;
+            store::upload::pieces(&db, id).await?
+        };
+        // First the bytes, then the rows that name them: a crash in between is made good next time.
+        for piece in pieces {
+            state.blobs.delete(&piece.blob).await?;
+        }
+        let tx = state.store.write().await?;
+        if is_archive {
+            store::archive::deleted(&*tx, id, now).await?;
+        } else {
+            store::upload::discard(&*tx, id).await?;
+        }
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+fn failed(what: &str, error: StoreError) {
+    tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "{what}");
+}

@@ -1,0 +1,56 @@
+//! The gateway: where connectors' links end.
+//!
+//! `session` is the life of one WebSocket; `registry` knows who is here; `dispatch` carries what a frame says
+//! about jobs into the database; `inbox` gathers reports and signs of life and writes them together.
+
+mod dispatch;
+mod inbox;
+mod registry;
+mod session;
+
+use axum::extract::State;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::response::Response;
+use tillwatch_protocol::error::ErrorCode;
+use tillwatch_protocol::link::{MAX_FRAME_BYTES, SUBPROTOCOL};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub(crate) use inbox::{Inbox, write_in_time};
+pub(crate) use registry::Registry;
+
+use crate::error::{ApiError, ApiResult};
+use crate::http::device::Device;
+use crate::state::AppState;
+
+/// What a link holds for reading and for writing. The defaults would cost over 100 KB a link.
+const BUFFER_BYTES: usize = 1024;
+/// Above this a frame is not even read to its end. Those between [`MAX_FRAME_BYTES`] and this are answered
+/// with the close code for large frames; so are larger ones, as far as the sender still listens.
+const HARD_LIMIT_BYTES: usize = 2 * MAX_FRAME_BYTES;
+
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(link))
+}
+
+/// Becomes the link: a WebSocket of JSON frames.
+#[utoipa::path(get, path = "/link", tag = "store", responses((status = 101), (status = 503)))]
+async fn link(State(state): State<AppState>, device: Device, upgrade: WebSocketUpgrade) -> ApiResult<Response> {
+    if state.shutdown.is_cancelled() {
+        return Err(ApiError::new(ErrorCode::Unavailable, "The cloud is stopping.")
+            .retry_after(std::time::Duration::from_secs(5)));
+    }
+    let upgrade = upgrade
+        .protocols([SUBPROTOCOL])
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(BUFFER_BYTES)
+        .max_write_buffer_size(2 * HARD_LIMIT_BYTES)
+        .max_message_size(HARD_LIMIT_BYTES)
+        .max_frame_size(HARD_LIMIT_BYTES);
+    if upgrade.selected_protocol().is_none() {
+        let message = format!("must name {SUBPROTOCOL}");
+        return Err(ApiError::invalid_field("sec-websocket-protocol", message));
+    }
+    let tracker = state.registry.tracker();
+    Ok(upgrade.on_upgrade(move |socket| tracker.track_future(session::run(socket, device, state))))
+}

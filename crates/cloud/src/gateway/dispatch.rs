@@ -1,0 +1,113 @@
+//! What frames say about jobs, carried into the database; and what the database says a store must be told.
+
+use chrono::Utc;
+use tillwatch_protocol::ids::{JobId, PosServerId};
+use tillwatch_protocol::link::frame::{CloudFrame, JobFinished};
+use tillwatch_protocol::rest::job::{JobError, JobProgress, JobState};
+
+use crate::domain::job::Change;
+use crate::state::AppState;
+use crate::store::{StoreError, job};
+
+/// The longest code of a job's error that is kept, in characters.
+const MAX_CODE: usize = 64;
+/// The longest text of a store's that is kept with a job, in characters.
+const MAX_TEXT: usize = 4000;
+
+/// Whose jobs are spoken of.
+#[derive(Clone, Copy)]
+pub(super) struct Dispatch<'a> {
+    /// The cloud.
+    pub state: &'a AppState,
+    /// The POS server at the other end. Jobs of others do not exist for it.
+    pub id: PosServerId,
+}
+
+impl Dispatch<'_> {
+    /// A job stands in the connector's journal. One that has ended meanwhile must not run.
+    pub(super) async fn accepted(self, id: JobId) -> Result<Option<CloudFrame>, StoreError> {
+        let changed = self.change(id, &Change::Accept).await?;
+        Ok((!changed).then_some(CloudFrame::Cancel { id }))
+    }
+
+    /// How far a job is.
+    pub(super) async fn progress(self, id: JobId, mut progress: JobProgress) -> Result<(), StoreError> {
+        progress.phase = clip(&progress.phase, MAX_CODE);
+        progress.unit = clip(&progress.unit, MAX_CODE);
+        self.change(id, &Change::Progress(progress)).await.map(drop)
+    }
+
+    /// How a job ended. The connector may forget it, whatever the cloud made of it.
+    pub(super) async fn finished(self, finished: JobFinished) -> Result<Option<CloudFrame>, StoreError> {
+        let JobFinished { id, state, result, error } = finished;
+        if !state.is_terminal() || state == JobState::Expired {
+            tracing::warn!(job = %id, state = state.as_str(), "a connector told of an end that is none");
+            return Ok(None);
+        }
+        let error = error.map(|error| JobError {
+            code: clip(&error.code, MAX_CODE),
+            message: clip(&error.message, MAX_TEXT),
+        });
+        self.change(id, &Change::Finish { state, result, error }).await?;
+        Ok(Some(CloudFrame::Ack { id }))
+    }
+
+    /// What a connector that just came must be told, given the jobs in its journal.
+    pub(super) async fn after_hello(self, journal: &[JobId]) -> Result<Vec<CloudFrame>, StoreError> {
+        let active = {
+            let db = self.state.store.read().await?;
+            job::active_of(&db, self.id).await?
+        };
+        let mut frames = Vec::new();
+        for job in &active {
+            let (id, known) = (job.id(), journal.contains(&job.id()));
+            match (job.state, known) {
+                (JobState::Queued, true) => {
+                    self.change(id, &Change::Accept).await?;
+                }
+                // It never got there, and its time begins now.
+                (JobState::Queued, false) => frames.extend(self.send(id).await?),
+                (JobState::InProgress, false) => frames.extend(job.order().map(CloudFrame::Job)),
+                (JobState::CancelRequested, true) => frames.push(CloudFrame::Cancel { id }),
+                (JobState::CancelRequested, false) => {
+                    self.change(id, &Change::Cancel).await?;
+                }
+                _ => {}
+            }
+        }
+        // What the cloud has written off must not go on in the store; what ended there is told again.
+        let ended = journal.iter().filter(|id| active.iter().all(|job| job.id() != **id));
+        frames.extend(ended.map(|id| CloudFrame::Cancel { id: *id }));
+        Ok(frames)
+    }
+
+    /// Gives a queued job its deadline and makes the frame for it.
+    async fn send(self, id: JobId) -> Result<Option<CloudFrame>, StoreError> {
+        let now = Utc::now();
+        let mut tx = self.state.store.write().await?;
+        let Some(job) = job::find(&*tx, id).await? else { return Ok(None) };
+        let revision = tx.next_revision().await?;
+        let change = Change::Send { deadline: job::new_deadline(&job, now) };
+        let Some(job) = job::change(&*tx, id, &change, now, revision).await? else { return Ok(None) };
+        tx.commit().await?;
+        Ok(job.order().map(CloudFrame::Job))
+    }
+
+    async fn change(self, id: JobId, change: &Change) -> Result<bool, StoreError> {
+        let mut tx = self.state.store.write().await?;
+        let job = job::find(&*tx, id).await?;
+        if job.is_none_or(|job| job.pos_server_id() != self.id) {
+            return Ok(false);
+        }
+        let revision = tx.next_revision().await?;
+        let changed = job::change(&*tx, id, change, Utc::now(), revision).await?.is_some();
+        if changed {
+            tx.commit().await?;
+        }
+        Ok(changed)
+    }
+}
+
+fn clip(text: &str, max: usize) -> String {
+    text.chars().filter(|c| *c != '\0').take(max).collect()
+}

@@ -1,0 +1,124 @@
+//! Who is connected to this process.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tillwatch_protocol::ids::{DeviceId, PosServerId};
+use tillwatch_protocol::link::frame::CloudFrame;
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+/// How many commands wait for a session that is busy. One that does not keep up is closed for its silence.
+const WAITING_COMMANDS: usize = 16;
+
+/// What a session is told from outside.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Send this frame.
+    Send(Box<CloudFrame>),
+    /// A newer session has taken over.
+    Replaced,
+    /// The identity was revoked.
+    Revoked,
+}
+
+/// The sessions of this process, by POS server. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Registry {
+    sessions: Arc<Mutex<HashMap<PosServerId, Session>>>,
+    tracker: TaskTracker,
+}
+
+#[derive(Debug)]
+struct Session {
+    epoch: i64,
+    device: DeviceId,
+    commands: mpsc::Sender<Command>,
+}
+
+/// A session's place in the registry. It is given up when this is dropped.
+pub(super) struct Place {
+    registry: Registry,
+    id: PosServerId,
+    epoch: i64,
+    pub(super) commands: mpsc::Receiver<Command>,
+}
+
+impl Registry {
+    /// Sends a frame to a POS server's connector; tells whether a session took it.
+    pub(crate) fn send(&self, id: PosServerId, frame: CloudFrame) -> bool {
+        let sessions = self.lock();
+        let sent = sessions.get(&id).map(|session| session.commands.try_send(Command::Send(Box::new(frame))));
+        matches!(sent, Some(Ok(())))
+    }
+
+    /// Whether a POS server's connector is here.
+    pub(crate) fn is_here(&self, id: PosServerId) -> bool {
+        self.lock().contains_key(&id)
+    }
+
+    /// Closes the sessions of these identities.
+    pub(crate) fn revoke(&self, devices: &[DeviceId]) {
+        for session in self.lock().values().filter(|session| devices.contains(&session.device)) {
+            // A full queue is tried again: revocations are looked for more than once.
+            let _ = session.commands.try_send(Command::Revoked);
+        }
+    }
+
+    /// Follows the sessions' tasks, to wait for their end.
+    pub(crate) fn tracker(&self) -> TaskTracker {
+        self.tracker.clone()
+    }
+
+    /// Takes the place of a POS server's session; an older one is told to go. Nothing when a newer one is here.
+    pub(super) fn enter(&self, id: PosServerId, device: DeviceId, epoch: i64) -> Option<Place> {
+        let (sender, commands) = mpsc::channel(WAITING_COMMANDS);
+        let session = Session { epoch, device, commands: sender };
+        match self.lock().entry(id) {
+            Entry::Vacant(entry) => {
+                entry.insert(session);
+            }
+            Entry::Occupied(entry) if entry.get().epoch > epoch => return None,
+            Entry::Occupied(mut entry) => {
+                // When the queue is full, the old session ends as its sender is dropped.
+                let _ = entry.insert(session).commands.try_send(Command::Replaced);
+            }
+        }
+        Some(Place { registry: self.clone(), id, epoch, commands })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<PosServerId, Session>> {
+        // Each step on the map is complete in itself, so a panic elsewhere leaves it sound.
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Entry::Occupied(entry) = self.registry.lock().entry(self.id)
+            && entry.get().epoch == self.epoch
+        {
+            entry.remove();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_session_stays_whatever_the_order() {
+        let registry = Registry::default();
+        let (id, device) = (PosServerId::new(), DeviceId::new());
+        let mut first = registry.enter(id, device, 1).unwrap();
+        let third = registry.enter(id, device, 3).unwrap();
+        assert!(registry.enter(id, device, 2).is_none());
+        assert!(matches!(first.commands.try_recv(), Ok(Command::Replaced)));
+        drop(first);
+        assert!(registry.is_here(id), "the end of an old session leaves the newer one alone");
+        drop(third);
+        assert!(!registry.is_here(id));
+    }
+}

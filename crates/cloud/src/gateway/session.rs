@@ -1,0 +1,301 @@
+//! The life of one link: hello, welcome, frames, and an end that is written down with its cause.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use chrono::Utc;
+use serde::Deserialize;
+use tillwatch_protocol::link::frame::{CloudFrame, ConnectorFrame, Hello};
+use tillwatch_protocol::link::{HEARTBEAT_SECONDS, MAX_FRAME_BYTES, close};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio_tungstenite::tungstenite;
+
+use super::dispatch::Dispatch;
+use super::registry::{Command, Place};
+use crate::domain::presence::{self, End, Presence, Violation};
+use crate::http::device::Device;
+use crate::state::AppState;
+use crate::store;
+use crate::store::StoreError;
+
+/// How long a frame may take to leave: a peer that reads nothing must not hold the session.
+const SEND: Duration = Duration::from_secs(10);
+/// How long a peer may take to answer a closing frame.
+const CLOSE: Duration = Duration::from_secs(2);
+/// Within how many seconds connectors come back when the cloud restarts.
+const RECONNECT_WITHIN_SECONDS: u64 = 10;
+/// The cloud could not do its part (RFC 6455).
+const INTERNAL_ERROR: u16 = 1011;
+
+/// Serves a link from its upgrade to its end.
+pub(super) async fn run(mut socket: WebSocket, device: Device, state: AppState) {
+    let (code, reason) = match serve(&mut socket, device, &state).await {
+        Ok(end) => {
+            tracing::debug!(pos_server = %device.pos_server_id, ?end, "a link ended");
+            farewell(&end)
+        }
+        Err(error) => {
+            let error = format!("{:#}", anyhow::Error::from(error));
+            tracing::error!(pos_server = %device.pos_server_id, error, "a link failed");
+            (INTERNAL_ERROR, "internal")
+        }
+    };
+    let frame = CloseFrame { code, reason: reason.into() };
+    if send(&mut socket, Message::Close(Some(frame))).await {
+        // Reading to the end lets the closing frame arrive: closing over unread data would reset the line.
+        let _ = timeout(CLOSE, async { while let Some(Ok(_)) = socket.recv().await {} }).await;
+    }
+}
+
+/// The closing frame for an end. Where the peer is gone already, nobody reads it.
+fn farewell(end: &End) -> (u16, &'static str) {
+    match end {
+        End::Bye(_) | End::Closed(_) | End::Broken => (1000, ""),
+        End::Silent(_) => (close::GOING_AWAY, "silent"),
+        End::Violated(violation) => (violation.close_code(), violation.as_str()),
+        End::VersionUnsupported(_) => (close::VERSION_UNSUPPORTED, "version_unsupported"),
+        End::Revoked => (close::CREDENTIALS_REVOKED, "credentials_revoked"),
+        End::Replaced => (close::REPLACED_BY_NEWER_SESSION, "replaced_by_newer_session"),
+        End::Drained => (close::RESTART, "restart"),
+    }
+}
+
+async fn serve(socket: &mut WebSocket, device: Device, state: &AppState) -> Result<End, StoreError> {
+    let hello = match first_frame(socket, state).await {
+        Ok(hello) => hello,
+        Err(end) => return Ok(end),
+    };
+    let id = device.pos_server_id;
+    let version = hello.report.as_ref().and_then(|report| report.report.pos_version.clone());
+    let refused = (!presence::is_supported(version.as_deref()))
+        .then(|| End::VersionUnsupported(version.unwrap_or_default()));
+    let now = Utc::now();
+    let standing = refused.as_ref().and_then(|end| presence::after(end, now)).unwrap_or_else(Presence::online);
+    let begun = {
+        let mut tx = state.store.write().await?;
+        let revision = tx.next_revision().await?;
+        let begun = store::presence::begin(&*tx, device.id.0, id, &hello, &standing, now, revision).await?;
+        if begun.is_some() {
+            tx.commit().await?;
+        }
+        begun
+    };
+    let Some(begun) = begun else { return Ok(End::Revoked) };
+    let Some(place) = state.registry.enter(id, device.id, begun.epoch) else { return Ok(End::Replaced) };
+    if let Some(end) = refused {
+        return Ok(end);
+    }
+    let mut link = Link { socket, place, state, device, epoch: begun.epoch };
+    let ended = link.live(&hello, begun.time_zone).await;
+    let end = ended.as_ref().unwrap_or(&End::Broken);
+    // All links of a cloud that stops are written as unknown at once, by who stops it.
+    if *end != End::Drained
+        && let Some(presence) = presence::after(end, Utc::now())
+    {
+        state.inbox.end(id, begun.epoch, presence, Utc::now());
+    }
+    ended
+}
+
+/// Waits for the hello that begins a session.
+async fn first_frame(socket: &mut WebSocket, state: &AppState) -> Result<Hello, End> {
+    let no_hello = End::Violated(Violation::NoHello);
+    let hello = async {
+        loop {
+            match read(socket.recv().await) {
+                Input::Frame(frame) => match *frame {
+                    ConnectorFrame::Hello(hello) => return Ok(hello),
+                    _ => return Err(no_hello.clone()),
+                },
+                Input::Nothing => {}
+                Input::End(end) => return Err(end),
+            }
+        }
+    };
+    tokio::select! {
+        () = state.shutdown.cancelled() => Err(End::Drained),
+        hello = timeout(state.config.patience.hello, hello) => hello.unwrap_or(Err(no_hello.clone())),
+    }
+}
+
+/// A session that has been welcomed.
+struct Link<'a> {
+    socket: &'a mut WebSocket,
+    place: Place,
+    state: &'a AppState,
+    device: Device,
+    epoch: i64,
+}
+
+impl Link<'_> {
+    async fn live(&mut self, hello: &Hello, time_zone: Option<String>) -> Result<End, StoreError> {
+        let welcome = CloudFrame::Welcome {
+            session_epoch: self.epoch,
+            heartbeat_seconds: HEARTBEAT_SECONDS,
+            server_time: Utc::now(),
+            time_zone,
+        };
+        let mut frames = vec![welcome];
+        // Read after the place was taken: a job posted from now on is sent by who posts it.
+        frames.extend(self.dispatch().after_hello(&hello.unfinished_jobs).await?);
+        for frame in frames {
+            if !self.say(&frame).await {
+                return Ok(End::Broken);
+            }
+        }
+        let patience = &self.state.config.patience;
+        let mut pings = interval_at(Instant::now() + patience.ping_every, patience.ping_every);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard_at = Instant::now();
+        loop {
+            tokio::select! {
+                message = self.socket.recv() => {
+                    heard_at = Instant::now();
+                    match read(message) {
+                        Input::Nothing => {}
+                        Input::End(end) => return Ok(end),
+                        Input::Frame(frame) => if let Some(end) = self.hear(*frame).await? {
+                            return Ok(end);
+                        },
+                    }
+                }
+                command = self.place.commands.recv() => match command {
+                    Some(Command::Send(frame)) => if !self.say(&frame).await {
+                        return Ok(End::Broken);
+                    },
+                    Some(Command::Replaced) | None => return Ok(End::Replaced),
+                    Some(Command::Revoked) => return Ok(End::Revoked),
+                },
+                _ = pings.tick() => {
+                    if !send(self.socket, Message::Ping(Vec::new().into())).await {
+                        return Ok(End::Broken);
+                    }
+                }
+                () = tokio::time::sleep_until(heard_at + patience.silence) => {
+                    return Ok(End::Silent(heard_at.elapsed()));
+                }
+                () = self.state.shutdown.cancelled() => {
+                    self.say(&CloudFrame::Drain { reconnect_within_seconds: RECONNECT_WITHIN_SECONDS }).await;
+                    return Ok(End::Drained);
+                }
+            }
+        }
+    }
+
+    /// Does what a frame asks for; gives the end when the session ends with it.
+    async fn hear(&mut self, frame: ConnectorFrame) -> Result<Option<End>, StoreError> {
+        let id = self.device.pos_server_id;
+        let answer = match frame {
+            ConnectorFrame::Hello(_) => return Ok(Some(End::Violated(Violation::SecondHello))),
+            ConnectorFrame::Bye { reason } => return Ok(Some(End::Bye(reason))),
+            ConnectorFrame::Report { report } => {
+                let version = report.report.pos_version.clone();
+                self.state.inbox.report(id, self.epoch, report, Utc::now());
+                if !presence::is_supported(version.as_deref()) {
+                    return Ok(Some(End::VersionUnsupported(version.unwrap_or_default())));
+                }
+                None
+            }
+            ConnectorFrame::Alive { pos_answers } => {
+                self.state.inbox.alive(id, pos_answers);
+                None
+            }
+            ConnectorFrame::JobAccepted { id } => self.dispatch().accepted(id).await?,
+            ConnectorFrame::JobProgress { id, progress } => {
+                self.dispatch().progress(id, progress).await?;
+                None
+            }
+            ConnectorFrame::JobFinished(finished) => self.dispatch().finished(finished).await?,
+        };
+        match answer {
+            Some(frame) if !self.say(&frame).await => Ok(Some(End::Broken)),
+            _ => Ok(None),
+        }
+    }
+
+    fn dispatch(&self) -> Dispatch<'_> {
+        Dispatch { state: self.state, id: self.device.pos_server_id }
+    }
+
+    async fn say(&mut self, frame: &CloudFrame) -> bool {
+        let text = serde_json::to_string(frame).unwrap_or_else(|_| unreachable!("frames are plain JSON"));
+        send(self.socket, Message::Text(text.into())).await
+    }
+}
+
+/// Sends a message; tells whether it went.
+async fn send(socket: &mut WebSocket, message: Message) -> bool {
+    matches!(timeout(SEND, socket.send(message)).await, Ok(Ok(())))
+}
+
+/// What came in.
+enum Input {
+    Frame(Box<ConnectorFrame>),
+    /// A ping, a pong, or a frame of a newer protocol.
+    Nothing,
+    End(End),
+}
+
+fn read(message: Option<Result<Message, axum::Error>>) -> Input {
+    match message {
+        Some(Ok(Message::Text(text))) => parse(text.as_str()),
+        Some(Ok(Message::Binary(_))) => Input::End(End::Violated(Violation::Binary)),
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Input::Nothing,
+        Some(Ok(Message::Close(frame))) => Input::End(End::Closed(frame.map_or(1005, |frame| frame.code))),
+        Some(Err(error)) => Input::End(broken(&error)),
+        None => Input::End(End::Broken),
+    }
+}
+
+fn parse(text: &str) -> Input {
+    /// What any frame has.
+    #[derive(Deserialize)]
+    struct AnyFrame {
+        r#type: String,
+    }
+    /// The types of [`ConnectorFrame`].
+    const KNOWN: &[&str] = &["hello", "report", "alive", "job_accepted", "job_progress", "job_finished", "bye"];
+
+    if text.len() > MAX_FRAME_BYTES {
+        return Input::End(End::Violated(Violation::TooLarge));
+    }
+    match serde_json::from_str(text) {
+        Ok(frame) => Input::Frame(Box::new(frame)),
+        Err(_) => match serde_json::from_str::<AnyFrame>(text) {
+            Ok(AnyFrame { r#type }) if !KNOWN.contains(&r#type.as_str()) => Input::Nothing,
+            _ => Input::End(End::Violated(Violation::Malformed)),
+        },
+    }
+}
+
+/// What an error of the WebSocket says about the peer.
+fn broken(error: &axum::Error) -> End {
+    use tungstenite::error::{Error, ProtocolError};
+    match error.source().and_then(|source| source.downcast_ref::<Error>()) {
+        Some(Error::Capacity(_)) => End::Violated(Violation::TooLarge),
+        Some(Error::Utf8(_)) => End::Violated(Violation::NotUtf8),
+        Some(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake)) => End::Broken,
+        Some(Error::Protocol(_)) => End::Violated(Violation::Malformed),
+        _ => End::Broken,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_told_from_what_is_none() {
+        let ends = |text: &str| match parse(text) {
+            Input::End(End::Violated(violation)) => Some(violation),
+            _ => None,
+        };
+        assert!(matches!(parse(r#"{"type":"alive","pos_answers":true}"#), Input::Frame(_)));
+        assert!(matches!(parse(r#"{"type":"weather","sun":true}"#), Input::Nothing));
+        for text in ["", "hello", "[]", "{}", r#"{"type":1}"#, r#"{"type":"alive"}"#, r#"{"type":"hello"}"#] {
+            assert_eq!(ends(text), Some(Violation::Malformed), "{text}");
+        }
+        assert_eq!(ends(&"x".repeat(MAX_FRAME_BYTES + 1)), Some(Violation::TooLarge));
+    }
+}

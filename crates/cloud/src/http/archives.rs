@@ -1,0 +1,127 @@
+//! Archives go out: whole or a range, streamed from the pieces that they came in.
+
+use std::ops::Range;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
+    IF_NONE_MATCH, IF_RANGE, RANGE,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use chrono::Utc;
+use futures_util::Stream;
+use serde_json::json;
+use tillwatch_protocol::error::ErrorCode;
+use tillwatch_protocol::ids::ArchiveId;
+use tillwatch_protocol::rest::session::Permission;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::blobs::Blobs;
+use crate::domain::archive::{Selection, content_disposition, select};
+use crate::error::{ApiError, ApiResult};
+use crate::http::extract::{CurrentUser, Path};
+use crate::state::AppState;
+use crate::store;
+use crate::store::entity::upload_pieces;
+
+/// How much of an archive is in memory for one download.
+const CHUNK_BYTES: u64 = 256 * 1024;
+
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(content))
+}
+
+/// The zip, or a range of it.
+#[utoipa::path(get, path = "/archives/{id}/content", tag = "archives",
+    params(("id" = ArchiveId, Path), ("Range" = Option<String>, Header), ("If-Range" = Option<String>, Header)),
+    responses((status = 200, content_type = "application/zip"), (status = 206), (status = 410)))]
+async fn content(
+    State(state): State<AppState>,
+    user: CurrentUser,
+    Path(id): Path<ArchiveId>,
+    headers: HeaderMap,
+) -> ApiResult<Response> {
+    let db = state.store.read().await?;
+    let (archive, pos_server) =
+        store::archive::find(&db, user.viewer(), id).await?.ok_or_else(ApiError::not_found)?;
+    let (chain, outlet) = (pos_server.chain_id.into(), pos_server.outlet_id.into());
+    if !store::grant::may(&db, user.viewer(), Permission::RetrieveLogs, chain, outlet).await? {
+        return Err(ApiError::new(ErrorCode::PermissionDenied, "This needs the permission retrieve_logs."));
+    }
+    if archive.deleted_at.is_some() || archive.expires_at <= Utc::now() {
+        let detail = "Archives are kept for 7 days. Retrieve the logs again.";
+        return Err(ApiError::new(ErrorCode::ArchiveExpired, detail)
+            .with("expires_at", json!(archive.expires_at)));
+    }
+    let etag = format!("\"{}\"", archive.sha256);
+    let given = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let size = archive.size_bytes.cast_unsigned();
+    // A range of another content than the client began with would be of no use to it.
+    let range = given(RANGE).filter(|_| given(IF_RANGE).is_none_or(|tag| tag == etag));
+    let selection = select(range, size);
+    let common = [
+        (ETAG, header(&etag)?),
+        (ACCEPT_RANGES, HeaderValue::from_static("bytes")),
+        (CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
+    ];
+    let unchanged = given(IF_NONE_MATCH)
+        .is_some_and(|tags| tags.split(',').any(|tag| tag.trim() == "*" || tag.trim() == etag));
+    if unchanged {
+        return Ok((StatusCode::NOT_MODIFIED, common).into_response());
+    }
+    let (status, range) = match selection {
+        Selection::Whole => (StatusCode::OK, 0..size),
+        Selection::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
+        Selection::Unsatisfiable => {
+            let error = ApiError::new(ErrorCode::RangeNotSatisfiable, format!("The archive has {size} bytes."));
+            return Ok(([(CONTENT_RANGE, header(&format!("bytes */{size}"))?)], error).into_response());
+        }
+    };
+    let pieces = store::archive::pieces(&db, id).await?;
+    drop(db);
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.extend(common);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/zip"));
+    headers.insert(CONTENT_DISPOSITION, header(&content_disposition(&archive.file_name))?);
+    headers.insert(CONTENT_LENGTH, (range.end - range.start).into());
+    if status == StatusCode::PARTIAL_CONTENT {
+        let text = format!("bytes {}-{}/{size}", range.start, range.end - 1);
+        headers.insert(CONTENT_RANGE, header(&text)?);
+    }
+    *response.body_mut() = stream(state.blobs.clone(), pieces, range);
+    Ok(response)
+}
+
+fn header(text: &str) -> ApiResult<HeaderValue> {
+    HeaderValue::try_from(text).map_err(ApiError::internal)
+}
+
+/// The bytes of this range, read from the pieces as the client takes them.
+fn stream(blobs: Blobs, pieces: Vec<upload_pieces::Model>, range: Range<u64>) -> Body {
+    let chunks = async_stream::try_stream! {
+        for piece in pieces {
+            let first = piece.offset.cast_unsigned();
+            let end = (first + piece.length.cast_unsigned()).min(range.end);
+            let mut next = first.max(range.start);
+            while next < end {
+                let until = end.min(next + CHUNK_BYTES);
+                let chunk = blobs.get(&piece.blob, next - first..until - first).await.inspect_err(|error| {
+                    tracing::error!(%error, blob = piece.blob, "a piece of an archive can't be read");
+                })?;
+                next = until;
+                yield chunk;
+            }
+        }
+    };
+    Body::from_stream(typed(chunks))
+}
+
+/// Says what the errors of the stream are, which the macro can't.
+fn typed<S: Stream<Item = Result<Bytes, object_store::Error>>>(stream: S) -> S {
+    stream
+}

@@ -1,0 +1,54 @@
+//! How a connector becomes known: a one-time code for an identity.
+
+use axum::extract::State;
+use chrono::Utc;
+use serde_json::json;
+use tillwatch_protocol::device::is_public_key;
+use tillwatch_protocol::error::ErrorCode;
+use tillwatch_protocol::rest::enroll::{Enroll, Enrolled};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::domain::audit::{Actor, Entry};
+use crate::error::{ApiError, ApiResult};
+use crate::http::extract::Json;
+use crate::state::AppState;
+use crate::store::{audit, device};
+use crate::tokens::hash_enrollment_code;
+
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(enroll))
+}
+
+/// Exchanges a one-time code for an identity; an older one of the same POS server is revoked.
+#[utoipa::path(post, path = "/enroll", tag = "store", security(()), request_body = Enroll, responses((status = 200, body = Enrolled)))]
+async fn enroll(State(state): State<AppState>, Json(request): Json<Enroll>) -> ApiResult<axum::Json<Enrolled>> {
+    if !is_public_key(&request.public_key) {
+        return Err(ApiError::invalid_field("public_key", "is no Ed25519 key of 32 bytes in base64url"));
+    }
+    let now = Utc::now();
+    let tx = state.store.write().await?;
+    if device::key_is_known(&*tx, &request.public_key).await? {
+        return Err(ApiError::invalid_field("public_key", "has an identity already; make a new key"));
+    }
+    let hash = hash_enrollment_code(&request.code);
+    let Some(enrolled) = device::enroll(&*tx, &hash, &request.public_key, now).await? else {
+        return Err(ApiError::new(
+            ErrorCode::EnrollmentCodeInvalid,
+            "The code is unknown, was used, or is older than 24 hours. Ask for a new one.",
+        ));
+    };
+    let mut entry =
+        Entry::new(now, Actor::System, "device.enrolled", format!("pos_server:{}", enrolled.pos_server_id));
+    entry.details.insert("device_id".into(), json!(enrolled.device_id));
+    audit::append(&tx, entry).await?;
+    tx.commit().await?;
+    tracing::info!(device = %enrolled.device_id, pos_server = %enrolled.pos_server_id, "enrolled");
+    Ok(axum::Json(Enrolled {
+        device_id: enrolled.device_id,
+        cloud_id: state.cloud_id,
+        pos_server_id: enrolled.pos_server_id,
+        outlet: enrolled.outlet,
+        time_zone: enrolled.time_zone,
+    }))
+}

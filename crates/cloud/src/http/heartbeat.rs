@@ -1,0 +1,43 @@
+//! What a connector says over HTTPS while its link is down.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use chrono::Utc;
+use serde::Deserialize;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::error::ApiResult;
+use crate::http::device::Device;
+use crate::http::extract::Json;
+use crate::state::AppState;
+use crate::store::presence;
+
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(heartbeat))
+}
+
+/// A sign of life.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Heartbeat {
+    /// The connector's version.
+    connector_version: String,
+    /// Whether the POS server answers.
+    pos_answers: bool,
+}
+
+/// Tells that the store is there although its link is not.
+#[utoipa::path(post, path = "/heartbeat", tag = "store", request_body = Heartbeat, responses((status = 204)))]
+async fn heartbeat(
+    State(state): State<AppState>,
+    device: Device,
+    Json(beat): Json<Heartbeat>,
+) -> ApiResult<StatusCode> {
+    let mut tx = state.store.write().await?;
+    let revision = tx.next_revision().await?;
+    let id = device.pos_server_id;
+    presence::heartbeat(&*tx, id, &beat.connector_version, beat.pos_answers, Utc::now(), revision).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,277 @@
+//! Jobs: starting, following and canceling them.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use chrono::Utc;
+use serde::Deserialize;
+use serde_json::json;
+use tillwatch_protocol::error::ErrorCode;
+use tillwatch_protocol::ids::{JobId, PosServerId};
+use tillwatch_protocol::link::frame::CloudFrame;
+use tillwatch_protocol::rest::job::{Job, JobKind, JobRequest, JobState};
+use tillwatch_protocol::rest::pos_server::LinkState;
+use tillwatch_protocol::rest::session::Permission;
+use tillwatch_protocol::rest::{DEFAULT_LIMIT, MAX_LIMIT, Page};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::domain::audit::{Actor, Entry};
+use crate::domain::job::{self, Change, Invalid, Refusal, Venue};
+use crate::domain::permission::Viewer;
+use crate::error::{ApiError, ApiResult};
+use crate::http::extract::{CurrentUser, Json, Path, Query};
+use crate::state::AppState;
+use crate::store::entity::pos_servers;
+use crate::store::job::{Filter, NewJob, StoredJob};
+use crate::store::{self, StoreError, WriteTx, from_text};
+use crate::tokens;
+
+/// The longest idempotency key, in characters.
+const MAX_KEY: usize = 255;
+
+pub(crate) fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new().routes(routes!(start)).routes(routes!(list)).routes(routes!(get)).routes(routes!(cancel))
+}
+
+/// Starts a job.
+#[utoipa::path(post, path = "/pos-servers/{id}/jobs", tag = "jobs",
+    params(("id" = PosServerId, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = JobRequest, responses((status = 202, body = Job)))]
+async fn start(
+    State(state): State<AppState>,
+    user: CurrentUser,
+    Path(id): Path<PosServerId>,
+    headers: HeaderMap,
+    Json(request): Json<JobRequest>,
+) -> ApiResult<(StatusCode, axum::Json<Job>)> {
+    let kind = request.spec.kind();
+    {
+        let db = state.store.read().await?;
+        let pos_server =
+            store::job::visible_pos_server(&db, user.viewer(), id).await?.ok_or_else(ApiError::not_found)?;
+        demand(&db, user.viewer(), kind, &pos_server).await?;
+    }
+    let now = Utc::now();
+    let expires_at = job::validate(&request, now).map_err(invalid)?;
+    let idempotency = idempotency(&headers, id, &request)?;
+
+    let mut tx = state.store.write().await?;
+    if let Some((key, hash)) = &idempotency
+        && let Some(earlier) = store::job::by_idempotency_key(&*tx, user.user.id, key).await?
+    {
+        if earlier.request_hash() != Some(hash) {
+            return Err(ApiError::new(ErrorCode::IdempotencyConflict, "The key came with another request before."));
+        }
+        let job = store::job::to_rest(&*tx, earlier).await?;
+        return Ok((StatusCode::ACCEPTED, axum::Json(job)));
+    }
+    let pos_server =
+        store::job::visible_pos_server(&*tx, user.viewer(), id).await?.ok_or_else(ApiError::not_found)?;
+    admit(&tx, &request, &pos_server).await?;
+
+    let job_id = JobId::new();
+    let mut entry = Entry::new(now, Actor::User(user.user.id), "job.requested", format!("pos_server:{id}"));
+    entry.details.insert("job_id".into(), json!(job_id));
+    entry.details.insert("request".into(), json!(request));
+    store::audit::append(&tx, entry).await?;
+    let new = NewJob {
+        id: job_id,
+        pos_server_id: id,
+        requested_by: user.user.id,
+        requested_at: now,
+        // The time of a job counts from when it goes out.
+        deadline: state.registry.is_here(id).then(|| job::deadline(kind, now)),
+        expires_at,
+        idempotency,
+        spec: request.spec,
+    };
+    let revision = tx.next_revision().await?;
+    let stored = store::job::insert(&*tx, new, revision).await?;
+    let order = stored.order();
+    let job = store::job::to_rest(&*tx, stored).await?;
+    tx.commit().await?;
+    if let Some(order) = order {
+        // Whom this does not reach is sent the job after its next hello.
+        state.registry.send(id, CloudFrame::Job(order));
+    }
+    Ok((StatusCode::ACCEPTED, axum::Json(job)))
+}
+
+/// What a list of jobs is narrowed down to.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    /// Only of this POS server.
+    pos_server_id: Option<PosServerId>,
+    /// Only in these states, with commas between them.
+    state: Option<String>,
+    /// How many at most.
+    limit: Option<u32>,
+    /// Where the last page ended.
+    cursor: Option<JobId>,
+}
+
+/// Jobs of outlets that the user may see, newest first.
+#[utoipa::path(get, path = "/jobs", tag = "jobs", params(ListQuery), responses((status = 200, body = Page<Job>)))]
+async fn list(
+    State(state): State<AppState>,
+    user: CurrentUser,
+    Query(query): Query<ListQuery>,
+) -> ApiResult<axum::Json<Page<Job>>> {
+    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(ApiError::invalid_field("limit", format!("must be between 1 and {MAX_LIMIT}")));
+    }
+    let states = query
+        .state
+        .iter()
+        .flat_map(|list| list.split(','))
+        .map(|word| from_text::<JobState>(word.trim()))
+        .collect::<Result<_, _>>()
+        .map_err(|_| ApiError::invalid_field("state", "names a state that jobs do not have"))?;
+    let filter = Filter { pos_server_id: query.pos_server_id, states, before: query.cursor };
+    let db = state.store.read().await?;
+    let mut items = store::job::list(&db, user.viewer(), &filter, u64::from(limit) + 1).await?;
+    let more = items.len() > limit as usize;
+    items.truncate(limit as usize);
+    let next_cursor = items.last().filter(|_| more).map(|job| job.id.to_string());
+    Ok(axum::Json(Page { items, next_cursor }))
+}
+
+/// One job.
+#[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", params(("id" = JobId, Path)), responses((status = 200, body = Job)))]
+async fn get(
+    State(state): State<AppState>,
+    user: CurrentUser,
+    Path(id): Path<JobId>,
+) -> ApiResult<axum::Json<Job>> {
+    let db = state.store.read().await?;
+    let job = store::job::get(&db, user.viewer(), id).await?;
+    job.map(axum::Json).ok_or_else(ApiError::not_found)
+}
+
+/// Cancels a job: at once when it never left, else as soon as the store agrees.
+#[utoipa::path(post, path = "/jobs/{id}/cancel", tag = "jobs", params(("id" = JobId, Path)), responses((status = 200, body = Job)))]
+async fn cancel(
+    State(state): State<AppState>,
+    user: CurrentUser,
+    Path(id): Path<JobId>,
+) -> ApiResult<axum::Json<Job>> {
+    let viewer = user.viewer();
+    let now = Utc::now();
+    let mut tx = state.store.write().await?;
+    let job = store::job::find(&*tx, id).await?.ok_or_else(ApiError::not_found)?;
+    let pos_server = store::job::visible_pos_server(&*tx, viewer, job.pos_server_id())
+        .await?
+        .ok_or_else(ApiError::not_found)?;
+    demand(&*tx, viewer, job.spec.kind(), &pos_server).await?;
+    if job.state.is_terminal() {
+        let detail = format!("It is {}.", job.state.as_str());
+        return Err(ApiError::new(ErrorCode::JobEnded, detail).with("state", json!(job.state)));
+    }
+    let target = job.pos_server_id();
+    let changed = if job.state == JobState::CancelRequested {
+        job
+    } else {
+        let mut entry = Entry::new(now, Actor::User(user.user.id), "job.cancel_requested", format!("job:{id}"));
+        entry.details.insert("pos_server_id".into(), json!(target));
+        store::audit::append(&tx, entry).await?;
+        let change = if job.was_sent() { Change::AskCancel } else { Change::Cancel };
+        let revision = tx.next_revision().await?;
+        store::job::change(&*tx, id, &change, now, revision).await?.unwrap_or(job)
+    };
+    let asked = changed.state == JobState::CancelRequested;
+    let job = store::job::to_rest(&*tx, changed).await?;
+    tx.commit().await?;
+    if asked {
+        // Whom this does not reach is told after its next hello.
+        state.registry.send(target, CloudFrame::Cancel { id });
+    }
+    Ok(axum::Json(job))
+}
+
+/// Refuses who may see the outlet but not do this there.
+async fn demand(
+    db: &impl sea_orm::ConnectionTrait,
+    viewer: Viewer,
+    kind: JobKind,
+    pos_server: &pos_servers::Model,
+) -> ApiResult<()> {
+    let permission = match kind {
+        JobKind::RetrieveLogs => Permission::RetrieveLogs,
+        JobKind::ResetDatabase | JobKind::RestoreDatabase | JobKind::RestartPos => Permission::ResetDatabase,
+        JobKind::ExchangeNow | JobKind::Diagnose => Permission::OutletSetup,
+    };
+    let (chain, outlet) = (pos_server.chain_id.into(), pos_server.outlet_id.into());
+    if store::grant::may(db, viewer, permission, chain, outlet).await? {
+        Ok(())
+    } else {
+        let detail = format!("This needs the permission {}.", permission.as_str());
+        Err(ApiError::new(ErrorCode::PermissionDenied, detail).with("permission", json!(permission)))
+    }
+}
+
+/// Checks a job against the state of its store.
+async fn admit(tx: &WriteTx, request: &JobRequest, pos_server: &pos_servers::Model) -> ApiResult<()> {
+    let id = pos_server.id.into();
+    let active: Vec<StoredJob> = store::job::active_of(&**tx, id).await?;
+    let kinds: Vec<JobKind> = active.iter().map(|job| job.spec.kind()).collect();
+    let outlet = store::job::outlet_name(&**tx, pos_server).await?;
+    let venue = Venue {
+        outlet: &outlet,
+        link: from_text(&pos_server.link_state)?,
+        pos: from_text(&pos_server.pos_state)?,
+        generation: pos_server.generation,
+        unsent_transactions: pos_server.unsent_transactions.map(i64::cast_unsigned),
+        active: &kinds,
+    };
+    let Err(refusal) = job::admit(&request.spec, request.when_offline, &venue) else { return Ok(()) };
+    let detail = refusal.to_string();
+    Err(match refusal {
+        Refusal::Confirmation => ApiError::new(ErrorCode::ConfirmationMismatch, detail),
+        Refusal::Generation { current } => {
+            ApiError::new(ErrorCode::GenerationChanged, detail).with("generation", json!(current))
+        }
+        Refusal::Unsent { count } => {
+            ApiError::new(ErrorCode::UnsentTransactions, detail).with("unsent_transactions", json!(count))
+        }
+        Refusal::InProgress(kind) => {
+            let other = active.iter().find(|job| job.spec.kind() == kind);
+            ApiError::new(ErrorCode::JobInProgress, detail)
+                .with("kind", json!(kind))
+                .with("job_id", json!(other.map(StoredJob::id)))
+        }
+        Refusal::Offline => {
+            let link = store::presence::link(pos_server)?;
+            debug_assert_ne!(link.state, LinkState::Online);
+            ApiError::new(ErrorCode::VenueOffline, detail).with("link", json!(link))
+        }
+        Refusal::PosSilent => ApiError::new(ErrorCode::VenueTimeout, detail),
+    })
+}
+
+fn invalid(invalid: Invalid) -> ApiError {
+    let detail = invalid.to_string();
+    match invalid {
+        Invalid::Period => ApiError::new(ErrorCode::PeriodInvalid, detail),
+        Invalid::Size { min, max } => {
+            ApiError::new(ErrorCode::SizeOutOfRange, detail).with("min", json!(min)).with("max", json!(max))
+        }
+        Invalid::QueueFor(message) => ApiError::invalid_field("queue_for", message),
+    }
+}
+
+/// The idempotency key of a request, and by what the request is told from others.
+fn idempotency(
+    headers: &HeaderMap,
+    id: PosServerId,
+    request: &JobRequest,
+) -> ApiResult<Option<(String, String)>> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_KEY).ok_or_else(|| {
+        ApiError::invalid_field("Idempotency-Key", format!("must be 1 to {MAX_KEY} ASCII characters"))
+    })?;
+    let request = serde_json::to_string(&(id, request))
+        .map_err(|_| StoreError::Damaged("a request that was just read".into()))?;
+    Ok(Some((key.to_owned(), tokens::hash(&request))))
+}

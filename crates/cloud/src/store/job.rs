@@ -1,0 +1,498 @@
+//! Jobs. Every change of a job's state goes through [`change`].
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Set,
+};
+use serde_json::{Value, json};
+use tillwatch_protocol::ids::{JobId, PosServerId, UserId};
+use tillwatch_protocol::link::frame::JobOrder;
+use tillwatch_protocol::rest::job::{Job, JobError, JobKind, JobRef, JobSpec, JobState};
+use tillwatch_protocol::rest::pos_server::LinkState;
+use tillwatch_protocol::rest::session::Permission;
+use uuid::Uuid;
+
+use crate::domain::job::{self, Change};
+use crate::domain::permission::Viewer;
+use crate::store::entity::{jobs, outlets, pos_servers};
+use crate::store::{StoreError, archive, from_text, pos_server, to_text};
+
+/// The states of jobs that have not ended.
+const ACTIVE: [JobState; 3] = [JobState::Queued, JobState::InProgress, JobState::CancelRequested];
+/// How many ids one statement names.
+const CHUNK: usize = 500;
+
+/// A job as it stands in the database, without its archives.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredJob {
+    row: jobs::Model,
+    /// What it does.
+    pub spec: JobSpec,
+    /// How far it is.
+    pub state: JobState,
+}
+
+impl StoredJob {
+    /// The job's id.
+    pub(crate) fn id(&self) -> JobId {
+        self.row.id.into()
+    }
+
+    /// For which POS server.
+    pub(crate) fn pos_server_id(&self) -> PosServerId {
+        self.row.pos_server_id.into()
+    }
+
+    /// The hash of the request that it was made from.
+    pub(crate) fn request_hash(&self) -> Option<&str> {
+        self.row.request_hash.as_deref()
+    }
+
+    /// What goes out to the store; nothing before it was decided to send the job.
+    pub(crate) fn order(&self) -> Option<JobOrder> {
+        let deadline = self.row.deadline?;
+        Some(JobOrder { id: self.id(), deadline, spec: self.spec.clone() })
+    }
+
+    /// Whether it may have reached the store.
+    pub(crate) fn was_sent(&self) -> bool {
+        self.row.deadline.is_some()
+    }
+
+    fn read(row: jobs::Model) -> Result<Self, StoreError> {
+        let spec = serde_json::from_value(row.spec.clone())
+            .map_err(|_| StoreError::Damaged(format!("spec of job {}", row.id)))?;
+        Ok(Self { spec, state: from_text(&row.state)?, row })
+    }
+}
+
+/// A job to be written down.
+pub(crate) struct NewJob {
+    /// Its id.
+    pub id: JobId,
+    /// For which POS server.
+    pub pos_server_id: PosServerId,
+    /// What it does.
+    pub spec: JobSpec,
+    /// Who asked.
+    pub requested_by: UserId,
+    /// When.
+    pub requested_at: DateTime<Utc>,
+    /// When it goes out at once: by when it must have ended.
+    pub deadline: Option<DateTime<Utc>>,
+    /// Until when it may wait for its store; none when it may not.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// The request's idempotency key and hash.
+    pub idempotency: Option<(String, String)>,
+}
+
+/// Writes down a new job. The status of its POS server changes with it.
+pub(crate) async fn insert<C: ConnectionTrait>(
+    tx: &C,
+    new: NewJob,
+    revision: i64,
+) -> Result<StoredJob, StoreError> {
+    let (key, hash) = new.idempotency.unzip();
+    let row = jobs::ActiveModel {
+        id: Set(new.id.0),
+        pos_server_id: Set(new.pos_server_id.0),
+        kind: Set(new.spec.kind().as_str().to_owned()),
+        state: Set(JobState::Queued.as_str().to_owned()),
+        spec: Set(json!(new.spec)),
+        requested_by: Set(new.requested_by.0),
+        requested_at: Set(new.requested_at),
+        started_at: Set(None),
+        finished_at: Set(None),
+        deadline: Set(new.deadline),
+        expires_at: Set(new.expires_at),
+        progress: Set(None),
+        result: Set(None),
+        error: Set(None),
+        idempotency_key: Set(key),
+        request_hash: Set(hash),
+        revision: Set(revision),
+        cancel_requested_at: Set(None),
+    };
+    let row = row.insert(tx).await?;
+    touch_status(tx, new.pos_server_id, revision).await?;
+    StoredJob::read(row)
+}
+
+/// Moves a job to another state, or within it. Gives the job as it is then, or nothing when the change has no
+/// effect: the job is gone, or in a state in which this may not happen.
+pub(crate) async fn change<C: ConnectionTrait>(
+    tx: &C,
+    id: JobId,
+    change: &Change,
+    now: DateTime<Utc>,
+    revision: i64,
+) -> Result<Option<StoredJob>, StoreError> {
+    let Some(before) = find(tx, id).await? else { return Ok(None) };
+    let Some(state) = change.apply(before.state) else { return Ok(None) };
+    let mut row = jobs::ActiveModel {
+        state: Set(state.as_str().to_owned()),
+        revision: Set(revision),
+        ..Default::default()
+    };
+    match change {
+        Change::Send { deadline } => row.deadline = Set(Some(*deadline)),
+        Change::Progress(progress) => row.progress = Set(Some(json!(progress))),
+        Change::AskCancel => row.cancel_requested_at = Set(Some(now)),
+        Change::Finish { result, error, .. } => {
+            row.result = Set(result.clone().filter(|_| state == JobState::Succeeded));
+            row.error = Set(error.as_ref().map(|error| json!(error)));
+        }
+        Change::GiveUp => row.error = Set(Some(error("venue_offline", "The venue went offline."))),
+        Change::Expire => row.error = Set(Some(error("expired", "The venue did not come back in time."))),
+        Change::TimeOut => row.error = Set(Some(error("timed_out", "The job took too long."))),
+        Change::Accept | Change::Cancel => {}
+    }
+    let starts = matches!(change, Change::Accept | Change::Progress(_)) || state == JobState::Succeeded;
+    if starts && before.row.started_at.is_none() {
+        row.started_at = Set(Some(now));
+    }
+    if state.is_terminal() {
+        row.finished_at = Set(Some(now));
+    }
+    let written = jobs::Entity::update_many()
+        .set(row)
+        .filter(jobs::Column::Id.eq(id.0))
+        .filter(jobs::Column::State.eq(before.state.as_str()))
+        .exec(tx)
+        .await?;
+    if written.rows_affected != 1 {
+        return Ok(None);
+    }
+    if state == JobState::Succeeded
+        && let Change::Finish { result: Some(result), .. } = change
+    {
+        note_generation(tx, &before, result).await?;
+    }
+    if state != before.state {
+        touch_status(tx, before.pos_server_id(), revision).await?;
+    }
+    find(tx, id).await
+}
+
+/// A reset or a restore makes a new generation, which the next report will confirm.
+async fn note_generation<C: ConnectionTrait>(
+    tx: &C,
+    job: &StoredJob,
+    result: &Value,
+) -> Result<(), StoreError> {
+    let member = match job.spec.kind() {
+        JobKind::ResetDatabase => "new_generation",
+        JobKind::RestoreDatabase => "generation",
+        _ => return Ok(()),
+    };
+    if let Some(generation) = result.get(member).and_then(Value::as_i64) {
+        pos_servers::Entity::update_many()
+            .col_expr(pos_servers::Column::Generation, Expr::value(generation))
+            .filter(pos_servers::Column::Id.eq(job.row.pos_server_id))
+            .exec(tx)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Raises the revision of a POS server's status, which lists the jobs that have not ended.
+async fn touch_status<C: ConnectionTrait>(
+    tx: &C,
+    id: PosServerId,
+    revision: i64,
+) -> Result<(), StoreError> {
+    pos_servers::Entity::update_many()
+        .col_expr(pos_servers::Column::Revision, Expr::value(revision))
+        .filter(pos_servers::Column::Id.eq(id.0))
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
+fn error(code: &str, message: &str) -> Value {
+    json!(JobError { code: code.to_owned(), message: message.to_owned() })
+}
+
+/// A job.
+pub(crate) async fn find<C: ConnectionTrait>(conn: &C, id: JobId) -> Result<Option<StoredJob>, StoreError> {
+    jobs::Entity::find_by_id(id.0).one(conn).await?.map(StoredJob::read).transpose()
+}
+
+/// The job that a user made with this idempotency key.
+pub(crate) async fn by_idempotency_key<C: ConnectionTrait>(
+    conn: &C,
+    user: UserId,
+    key: &str,
+) -> Result<Option<StoredJob>, StoreError> {
+    jobs::Entity::find()
+        .filter(jobs::Column::RequestedBy.eq(user.0))
+        .filter(jobs::Column::IdempotencyKey.eq(key))
+        .one(conn)
+        .await?
+        .map(StoredJob::read)
+        .transpose()
+}
+
+/// Jobs of a POS server that have not ended, oldest first.
+pub(crate) async fn active_of<C: ConnectionTrait>(
+    conn: &C,
+    id: PosServerId,
+) -> Result<Vec<StoredJob>, StoreError> {
+    jobs::Entity::find()
+        .filter(jobs::Column::PosServerId.eq(id.0))
+        .filter(is_active())
+        .order_by_asc(jobs::Column::Id)
+        .all(conn)
+        .await?
+        .into_iter()
+        .map(StoredJob::read)
+        .collect()
+}
+
+/// Jobs that have not ended, by POS server, oldest first: what statuses list.
+pub(crate) async fn active<C: ConnectionTrait>(
+    conn: &C,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<JobRef>>, StoreError> {
+    let mut active: HashMap<Uuid, Vec<JobRef>> = HashMap::new();
+    for chunk in ids.chunks(CHUNK) {
+        let rows: Vec<(Uuid, Uuid, String, String)> = jobs::Entity::find()
+            .select_only()
+            .columns([jobs::Column::PosServerId, jobs::Column::Id, jobs::Column::Kind, jobs::Column::State])
+            .filter(jobs::Column::PosServerId.is_in(chunk.iter().copied()))
+            .filter(is_active())
+            .order_by_asc(jobs::Column::Id)
+            .into_tuple()
+            .all(conn)
+            .await?;
+        for (pos_server, id, kind, state) in rows {
+            let job = JobRef { id: id.into(), kind: from_text(&kind)?, state: from_text(&state)? };
+            active.entry(pos_server).or_default().push(job);
+        }
+    }
+    Ok(active)
+}
+
+/// What a list of jobs is narrowed down to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Filter {
+    /// Only of this POS server.
+    pub pos_server_id: Option<PosServerId>,
+    /// Only in these states.
+    pub states: Vec<JobState>,
+    /// Only older than this one.
+    pub before: Option<JobId>,
+}
+
+/// Jobs that a user may see, newest first.
+pub(crate) async fn list<C: ConnectionTrait>(
+    conn: &C,
+    viewer: Viewer,
+    filter: &Filter,
+    limit: u64,
+) -> Result<Vec<Job>, StoreError> {
+    let mut query = jobs::Entity::find().filter(seen_by(viewer));
+    if let Some(id) = filter.pos_server_id {
+        query = query.filter(jobs::Column::PosServerId.eq(id.0));
+    }
+    if !filter.states.is_empty() {
+        query = query.filter(jobs::Column::State.is_in(filter.states.iter().map(|state| state.as_str())));
+    }
+    if let Some(before) = filter.before {
+        query = query.filter(jobs::Column::Id.lt(before.0));
+    }
+    let rows = query.order_by_desc(jobs::Column::Id).limit(limit).all(conn).await?;
+    whole(conn, rows).await
+}
+
+/// Jobs that a user may see and that changed after `since`, in the order of their last change, each with its
+/// revision.
+pub(crate) async fn changed_since<C: ConnectionTrait>(
+    conn: &C,
+    viewer: Viewer,
+    since: i64,
+    limit: u64,
+) -> Result<Vec<(i64, Job)>, StoreError> {
+    let rows = jobs::Entity::find()
+        .filter(jobs::Column::Revision.gt(since))
+        .filter(seen_by(viewer))
+        .order_by_asc(jobs::Column::Revision)
+        .limit(limit)
+        .all(conn)
+        .await?;
+    let revisions: Vec<i64> = rows.iter().map(|row| row.revision).collect();
+    Ok(revisions.into_iter().zip(whole(conn, rows).await?).collect())
+}
+
+/// A job as REST tells it, when the user may see it.
+pub(crate) async fn get<C: ConnectionTrait>(
+    conn: &C,
+    viewer: Viewer,
+    id: JobId,
+) -> Result<Option<Job>, StoreError> {
+    let row = jobs::Entity::find_by_id(id.0).filter(seen_by(viewer)).all(conn).await?;
+    Ok(whole(conn, row).await?.pop())
+}
+
+/// A job as REST tells it.
+pub(crate) async fn to_rest<C: ConnectionTrait>(conn: &C, job: StoredJob) -> Result<Job, StoreError> {
+    let damaged = StoreError::Damaged(format!("job {}", job.row.id));
+    whole(conn, vec![job.row]).await?.pop().ok_or(damaged)
+}
+
+/// Jobs as REST tells them.
+async fn whole<C: ConnectionTrait>(conn: &C, rows: Vec<jobs::Model>) -> Result<Vec<Job>, StoreError> {
+    let done: Vec<Uuid> = rows.iter().filter(|row| row.result.is_some()).map(|row| row.id).collect();
+    let mut archives = archive::of_jobs(conn, &done).await?;
+    rows.into_iter()
+        .map(|row| {
+            let damaged = |what: &str| StoreError::Damaged(format!("{what} of job {}", row.id));
+            let kind = from_text(&row.kind)?;
+            let mut result = row.result;
+            if let Some(Value::Object(members)) = &mut result
+                && matches!(kind, JobKind::RetrieveLogs | JobKind::ResetDatabase)
+            {
+                // The store names the uploads; who asks gets the archives that they became.
+                members.remove("archive_ids");
+                members.insert("archives".into(), json!(archives.remove(&row.id).unwrap_or_default()));
+            }
+            Ok(Job {
+                id: row.id.into(),
+                kind,
+                pos_server_id: row.pos_server_id.into(),
+                state: from_text(&row.state)?,
+                requested_by: row.requested_by.into(),
+                requested_at: row.requested_at,
+                started_at: row.started_at,
+                finished_at: row.finished_at,
+                progress: row
+                    .progress
+                    .map(|progress| serde_json::from_value(progress).map_err(|_| damaged("progress")))
+                    .transpose()?,
+                result,
+                error: row
+                    .error
+                    .map(|error| serde_json::from_value(error).map_err(|_| damaged("error")))
+                    .transpose()?,
+            })
+        })
+        .collect()
+}
+
+/// Something that a job shows has changed besides its state.
+pub(crate) async fn touch<C: ConnectionTrait>(conn: &C, id: JobId, revision: i64) -> Result<(), StoreError> {
+    jobs::Entity::update_many()
+        .col_expr(jobs::Column::Revision, Expr::value(revision))
+        .filter(jobs::Column::Id.eq(id.0))
+        .exec(conn)
+        .await?;
+    Ok(())
+}
+
+/// A POS server, when the viewer may see it.
+pub(crate) async fn visible_pos_server<C: ConnectionTrait>(
+    conn: &C,
+    viewer: Viewer,
+    id: PosServerId,
+) -> Result<Option<pos_servers::Model>, StoreError> {
+    Ok(pos_servers::Entity::find_by_id(id.0)
+        .filter(pos_server::visible(viewer, Permission::OutletSetup))
+        .one(conn)
+        .await?)
+}
+
+/// The name of the outlet where a POS server stands.
+pub(crate) async fn outlet_name<C: ConnectionTrait>(
+    conn: &C,
+    pos_server: &pos_servers::Model,
+) -> Result<String, StoreError> {
+    let outlet = outlets::Entity::find_by_id(pos_server.outlet_id).one(conn).await?;
+    outlet.map(|outlet| outlet.name).ok_or_else(|| StoreError::Damaged(format!("outlet of {}", pos_server.id)))
+}
+
+/// What the passing of time does to jobs.
+pub(crate) async fn overdue<C: ConnectionTrait>(
+    conn: &C,
+    now: DateTime<Utc>,
+    give_up_before: DateTime<Utc>,
+) -> Result<Vec<(JobId, Change)>, StoreError> {
+    let rows: Vec<(jobs::Model, Option<pos_servers::Model>)> = {
+        let due = Condition::any()
+            .add(jobs::Column::Deadline.lte(now))
+            .add(jobs::Column::ExpiresAt.lte(now).and(jobs::Column::State.eq(JobState::Queued.as_str())))
+            .add(
+                jobs::Column::ExpiresAt
+                    .is_null()
+                    .and(jobs::Column::RequestedAt.lte(give_up_before))
+                    .and(jobs::Column::State.eq(JobState::Queued.as_str())),
+            );
+        let rows = jobs::Entity::find().filter(is_active()).filter(due).all(conn).await?;
+        let mut paired = Vec::with_capacity(rows.len());
+        for row in rows {
+            let pos_server = pos_servers::Entity::find_by_id(row.pos_server_id).one(conn).await?;
+            paired.push((row, pos_server));
+        }
+        paired
+    };
+    let online = to_text(&LinkState::Online);
+    let mut due = Vec::new();
+    for (row, pos_server) in rows {
+        let is_online = pos_server.is_some_and(|pos_server| pos_server.link_state == online);
+        let queued = row.state == JobState::Queued.as_str();
+        let late = row.deadline.is_some_and(|deadline| deadline <= now);
+        let id = row.id.into();
+        match (queued, row.expires_at) {
+            // The store is there and says nothing: the deadline decides.
+            (true, _) if is_online && row.deadline.is_some() => {
+                if late {
+                    due.push((id, Change::TimeOut));
+                }
+            }
+            (true, Some(expires_at)) if expires_at <= now => due.push((id, Change::Expire)),
+            (true, None) if row.requested_at <= give_up_before => due.push((id, Change::GiveUp)),
+            // Its time has not begun: it goes out again with a new deadline.
+            (true, _) => {}
+            (false, _) if late => due.push((id, Change::TimeOut)),
+            (false, _) => {}
+        }
+    }
+    Ok(due)
+}
+
+/// Jobs that went out, to stores that are there, and were not accepted since.
+pub(crate) async fn unaccepted<C: ConnectionTrait>(
+    conn: &C,
+    requested_before: DateTime<Utc>,
+) -> Result<Vec<StoredJob>, StoreError> {
+    jobs::Entity::find()
+        .filter(jobs::Column::State.eq(JobState::Queued.as_str()))
+        .filter(jobs::Column::Deadline.is_not_null())
+        .filter(jobs::Column::RequestedAt.lt(requested_before))
+        .all(conn)
+        .await?
+        .into_iter()
+        .map(StoredJob::read)
+        .collect()
+}
+
+/// When a queued job goes out: by when it must have ended.
+pub(crate) fn new_deadline(job: &StoredJob, now: DateTime<Utc>) -> DateTime<Utc> {
+    job::deadline(job.spec.kind(), now)
+}
+
+fn is_active() -> SimpleExpr {
+    jobs::Column::State.is_in(ACTIVE.map(JobState::as_str))
+}
+
+/// Jobs of POS servers that the viewer may see.
+fn seen_by(viewer: Viewer) -> SimpleExpr {
+    let ids = pos_servers::Entity::find()
+        .select_only()
+        .column(pos_servers::Column::Id)
+        .filter(pos_server::visible(viewer, Permission::OutletSetup))
+        .into_query();
+    jobs::Column::PosServerId.in_subquery(ids)
+}

@@ -1,0 +1,298 @@
+//! What stores tell of themselves: links, reports, signs of life. Each write names the session epoch that it
+//! belongs to, so that what an old session still says never overwrites what a newer one said.
+
+use chrono::{DateTime, Utc};
+use sea_orm::sea_query::Expr;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Set};
+use serde_json::json;
+use tillwatch_protocol::ids::PosServerId;
+use tillwatch_protocol::link::frame::{Hello, StoreReport};
+use tillwatch_protocol::rest::pos_server::{Link, LinkState, OfflineCause, PosState};
+use uuid::Uuid;
+
+use crate::domain::pos_server::version_key;
+use crate::domain::presence::{self, Presence};
+use crate::store::entity::{devices, outlets, pos_servers};
+use crate::store::{StoreError, from_text, to_text};
+
+/// The longest text of a store's that is kept as it came, in characters.
+const MAX_TEXT: usize = 2000;
+/// The longest code or version of a store's, in characters.
+const MAX_WORD: usize = 64;
+/// How many ids one statement names.
+const CHUNK: usize = 500;
+
+/// A session that may begin.
+pub(crate) struct Begun {
+    /// The number that orders sessions.
+    pub epoch: i64,
+    /// The outlet's time zone.
+    pub time_zone: Option<String>,
+}
+
+/// Begins a session: gives it the next epoch and writes what its hello said. `presence` says what the link is
+/// from now on. Nothing when the identity was revoked or the POS server removed meanwhile.
+pub(crate) async fn begin<C: ConnectionTrait>(
+    tx: &C,
+    device: Uuid,
+    id: PosServerId,
+    hello: &Hello,
+    presence: &Presence,
+    now: DateTime<Utc>,
+    revision: i64,
+) -> Result<Option<Begun>, StoreError> {
+    let valid = devices::Entity::find_by_id(device)
+        .filter(devices::Column::RevokedAt.is_null())
+        .filter(devices::Column::PosServerId.eq(id.0))
+        .one(tx)
+        .await?;
+    if valid.is_none() {
+        return Ok(None);
+    }
+    let Some(before) = pos_servers::Entity::find_by_id(id.0).one(tx).await? else { return Ok(None) };
+    let epoch = before.session_epoch + 1;
+    let mut row = link_columns(presence);
+    if before.link_state != to_text(&presence.state) {
+        row.link_since = Set(Some(now));
+    }
+    row.session_epoch = Set(epoch);
+    row.last_seen_at = Set(Some(now));
+    row.boot_id = Set(Some(hello.boot_id.0));
+    let connector_version = clip(&hello.connector_version, MAX_WORD);
+    row.connector_version_key = Set(version_key(&connector_version));
+    row.connector_version = Set(Some(connector_version));
+    row.pos_state = Set(to_text(&PosState::Unknown));
+    if let Some(report) = &hello.report {
+        report_columns(&mut row, report, now);
+    }
+    if presence.state != LinkState::Online {
+        row.pos_state = Set(to_text(&PosState::Unknown));
+    }
+    row.revision = Set(revision);
+    let written = pos_servers::Entity::update_many()
+        .set(row)
+        .filter(pos_servers::Column::Id.eq(id.0))
+        .filter(pos_servers::Column::SessionEpoch.eq(before.session_epoch))
+        .exec(tx)
+        .await?;
+    if written.rows_affected != 1 {
+        return Ok(None);
+    }
+    let outlet = outlets::Entity::find_by_id(before.outlet_id).one(tx).await?;
+    Ok(Some(Begun { epoch, time_zone: outlet.map(|outlet| outlet.time_zone) }))
+}
+
+/// Writes how a session ended, unless a newer one has begun. Tells whether it was written.
+pub(crate) async fn end<C: ConnectionTrait>(
+    tx: &C,
+    id: PosServerId,
+    epoch: i64,
+    presence: &Presence,
+    now: DateTime<Utc>,
+    revision: i64,
+) -> Result<bool, StoreError> {
+    let mut row = link_columns(presence);
+    row.link_since = Set(Some(now));
+    // Nobody is there to ask it.
+    row.pos_state = Set(to_text(&PosState::Unknown));
+    row.revision = Set(revision);
+    let written = pos_servers::Entity::update_many()
+        .set(row)
+        .filter(pos_servers::Column::Id.eq(id.0))
+        .filter(pos_servers::Column::SessionEpoch.eq(epoch))
+        .filter(pos_servers::Column::LinkState.eq(to_text(&LinkState::Online)))
+        .exec(tx)
+        .await?;
+    Ok(written.rows_affected == 1)
+}
+
+/// Writes a report of the session `epoch`, unless that has ended.
+pub(crate) async fn report<C: ConnectionTrait>(
+    tx: &C,
+    id: PosServerId,
+    epoch: i64,
+    report: &StoreReport,
+    now: DateTime<Utc>,
+    revision: i64,
+) -> Result<(), StoreError> {
+    let mut row = pos_servers::ActiveModel { last_seen_at: Set(Some(now)), ..Default::default() };
+    report_columns(&mut row, report, now);
+    row.revision = Set(revision);
+    pos_servers::Entity::update_many()
+        .set(row)
+        .filter(pos_servers::Column::Id.eq(id.0))
+        .filter(pos_servers::Column::SessionEpoch.eq(epoch))
+        .filter(pos_servers::Column::LinkState.eq(to_text(&LinkState::Online)))
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
+/// Writes signs of life: of stores whose POS server answers, or of such where it does not.
+pub(crate) async fn alive<C: ConnectionTrait>(
+    tx: &C,
+    ids: &[PosServerId],
+    pos_answers: bool,
+    now: DateTime<Utc>,
+    revision: i64,
+) -> Result<(), StoreError> {
+    for chunk in ids.chunks(CHUNK) {
+        let ids: Vec<Uuid> = chunk.iter().map(|id| id.0).collect();
+        let mut row = pos_servers::ActiveModel {
+            last_seen_at: Set(Some(now)),
+            revision: Set(revision),
+            ..Default::default()
+        };
+        if pos_answers {
+            row.last_report_at = Set(Some(now));
+            row.pos_state = Set(to_text(&PosState::Running));
+        }
+        let online = pos_servers::Column::LinkState.eq(to_text(&LinkState::Online));
+        pos_servers::Entity::update_many()
+            .set(row)
+            .filter(pos_servers::Column::Id.is_in(ids.clone()))
+            .filter(online.clone())
+            .exec(tx)
+            .await?;
+        if !pos_answers {
+            // One that is known to be stopped stays so: that says more.
+            pos_servers::Entity::update_many()
+                .col_expr(pos_servers::Column::PosState, Expr::value(to_text(&PosState::NotResponding)))
+                .filter(pos_servers::Column::Id.is_in(ids))
+                .filter(online)
+                .filter(pos_servers::Column::PosState.ne(to_text(&PosState::Stopped)))
+                .exec(tx)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
+/// At the cloud's start nobody is connected: what was online is unknown until it comes back.
+pub(crate) async fn forget_online<C: ConnectionTrait>(
+    tx: &C,
+    now: DateTime<Utc>,
+    revision: i64,
+) -> Result<u64, StoreError> {
+    change_all(tx, LinkState::Online, &Presence::unknown(), now, revision).await
+}
+
+/// Stores that had time to come back and did not are offline.
+pub(crate) async fn give_up_unknown<C: ConnectionTrait>(
+    tx: &C,
+    now: DateTime<Utc>,
+    revision: i64,
+) -> Result<u64, StoreError> {
+    change_all(tx, LinkState::Unknown, &Presence::not_back_after_restart(now), now, revision).await
+}
+
+async fn change_all<C: ConnectionTrait>(
+    tx: &C,
+    from: LinkState,
+    presence: &Presence,
+    now: DateTime<Utc>,
+    revision: i64,
+) -> Result<u64, StoreError> {
+    let mut row = link_columns(presence);
+    row.link_since = Set(Some(now));
+    row.pos_state = Set(to_text(&PosState::Unknown));
+    row.revision = Set(revision);
+    let written = pos_servers::Entity::update_many()
+        .set(row)
+        .filter(pos_servers::Column::LinkState.eq(to_text(&from)))
+        .exec(tx)
+        .await?;
+    Ok(written.rows_affected)
+}
+
+/// Writes that a store was heard over HTTPS. A link that is down all the same is probably blocked.
+pub(crate) async fn heartbeat<C: ConnectionTrait>(
+    tx: &C,
+    id: PosServerId,
+    connector_version: &str,
+    pos_answers: bool,
+    now: DateTime<Utc>,
+    revision: i64,
+) -> Result<(), StoreError> {
+    let Some(before) = pos_servers::Entity::find_by_id(id.0).one(tx).await? else { return Ok(()) };
+    let connector_version = clip(connector_version, MAX_WORD);
+    let mut row = pos_servers::ActiveModel {
+        last_seen_at: Set(Some(now)),
+        connector_version_key: Set(version_key(&connector_version)),
+        connector_version: Set(Some(connector_version)),
+        revision: Set(revision),
+        ..Default::default()
+    };
+    let known = [OfflineCause::VersionUnsupported, OfflineCause::CredentialsRevoked].map(|cause| Some(to_text(&cause)));
+    if before.link_state == to_text(&LinkState::Offline) {
+        let heard = presence::evidence("https_heartbeat", now, json!({ "pos_answers": pos_answers }));
+        // What can't be read any more is not worth more than what is heard now.
+        let evidence: Vec<_> = serde_json::from_value(before.evidence).unwrap_or_default();
+        row.evidence = Set(json!(presence::with_evidence(&evidence, heard)));
+        if !known.contains(&before.cause) {
+            let blocked = Presence::websocket_blocked();
+            row.cause = Set(blocked.cause.map(|word| to_text(&word)));
+            row.confidence = Set(blocked.confidence.map(|word| to_text(&word)));
+        }
+    }
+    pos_servers::Entity::update_many()
+        .set(row)
+        .filter(pos_servers::Column::Id.eq(id.0))
+        .filter(pos_servers::Column::SessionEpoch.eq(before.session_epoch))
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
+/// The link of a POS server as REST tells it.
+pub(crate) fn link(row: &pos_servers::Model) -> Result<Link, StoreError> {
+    Ok(Link {
+        state: from_text(&row.link_state)?,
+        since: row.link_since,
+        last_seen_at: row.last_seen_at,
+        connector_version: row.connector_version.clone(),
+        cause: row.cause.as_deref().map(from_text).transpose()?,
+        confidence: row.confidence.as_deref().map(from_text).transpose()?,
+        evidence: serde_json::from_value(row.evidence.clone())
+            .map_err(|_| StoreError::Damaged(format!("evidence of {}", row.id)))?,
+    })
+}
+
+fn link_columns(presence: &Presence) -> pos_servers::ActiveModel {
+    pos_servers::ActiveModel {
+        link_state: Set(to_text(&presence.state)),
+        cause: Set(presence.cause.map(|word| to_text(&word))),
+        confidence: Set(presence.confidence.map(|word| to_text(&word))),
+        evidence: Set(json!(presence.evidence)),
+        ..Default::default()
+    }
+}
+
+fn report_columns(row: &mut pos_servers::ActiveModel, report: &StoreReport, now: DateTime<Utc>) {
+    let StoreReport { pos_state, generation, report } = report;
+    row.pos_state = Set(to_text(pos_state));
+    if *pos_state == PosState::Running {
+        row.last_report_at = Set(Some(now));
+    }
+    if let Some(generation) = generation {
+        row.generation = Set(Some(*generation));
+    }
+    let version = report.pos_version.as_deref().map(|version| clip(version, MAX_WORD));
+    row.pos_version_key = Set(version.as_deref().and_then(version_key));
+    row.pos_version = Set(version);
+    row.version_updated_at = Set(report.version_updated_at);
+    row.exchange_success_at = Set(report.exchange.last_success_at);
+    row.exchange_attempt_at = Set(report.exchange.last_attempt_at);
+    let error = report.exchange.error.as_ref();
+    row.error_code = Set(error.map(|error| clip(&error.code, MAX_WORD)));
+    row.error_message = Set(error.map(|error| clip(&error.message, MAX_TEXT)));
+    row.error_since = Set(error.map(|error| error.since));
+    row.error_failures = Set(error.map(|error| error.consecutive_failures.cast_signed().max(0)));
+    row.db_created_at = Set(report.database.created_at);
+    row.db_size_bytes = Set(report.database.size_bytes.map(|size| size.cast_signed().max(0)));
+    row.unsent_transactions = Set(report.database.unsent_transactions.map(|n| n.cast_signed().max(0)));
+}
+
+fn clip(text: &str, max: usize) -> String {
+    text.chars().filter(|c| *c != '\0').take(max).collect()
+}
