@@ -217,7 +217,7 @@ impl std::ops::Deref for WriteTx {
 }
 
 /// The folder holds password hashes and the certificate's key: nobody else has to look into it.
-fn make_private_dir(dir: &Path) -> std::io::Result<()> {
+pub(crate) fn make_private_dir(dir: &Path) -> std::io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

@@ -14,6 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::{Config, Tls, host_name};
+use crate::store::make_private_dir;
 
 /// What accepts TLS connections; none when the configuration is without TLS.
 pub(crate) fn acceptor(config: &Config) -> anyhow::Result<Option<TlsAcceptor>> {
@@ -64,7 +65,7 @@ fn make_self_signed(dir: &Path, cert: &Path, key: &Path) -> anyhow::Result<()> {
     params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
     let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let signed = params.self_signed(&pair)?;
-    fs::create_dir_all(dir)?;
+    make_private_dir(dir)?;
     write_new(key, pair.serialize_pem().as_bytes(), true)?;
     write_new(cert, signed.pem().as_bytes(), false)?;
     Ok(())

@@ -1,1 +1,230 @@
-//! Reading a fleet import.
+//! Reading a fleet import: the whole file is good, or each bad line is named and nothing is imported.
+
+use std::collections::HashMap;
+
+use chrono_tz::Tz;
+use tillwatch_protocol::rest::admin::FleetLine;
+
+/// The columns of a CSV file, in any order.
+pub const COLUMNS: [&str; 6] = ["chain", "outlet", "crm_id", "address", "time_zone", "pos_server"];
+/// The longest name or address, in characters.
+const MAX_CHARS: usize = 200;
+
+/// A line of a file with the number that people know it by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Numbered {
+    /// In CSV the line of the file, where the header is 1; in JSON the entry of the list, from 1.
+    pub number: u64,
+    /// What it says.
+    pub line: FleetLine,
+}
+
+/// A line that can't be imported.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {number}: {reason}")]
+pub struct BadLine {
+    /// As in [`Numbered`].
+    pub number: u64,
+    /// Why, in English.
+    pub reason: String,
+}
+
+fn bad(number: u64, reason: impl Into<String>) -> BadLine {
+    BadLine { number, reason: reason.into() }
+}
+
+/// Reads a file: JSON when it begins like a list, CSV otherwise.
+pub fn parse(bytes: &[u8]) -> Result<Vec<Numbered>, Vec<BadLine>> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let number = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        vec![bad(number as u64, "the file is not UTF-8 from here on")]
+    })?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let lines = if text.trim_start().starts_with(['[', '{']) { parse_json(text)? } else { parse_csv(text)? };
+    check(lines)
+}
+
+fn parse_json(text: &str) -> Result<Vec<Numbered>, Vec<BadLine>> {
+    let entries: Vec<serde_json::Value> = serde_json::from_str(text)
+        .map_err(|error| vec![bad(error.line() as u64, format!("not a JSON list of objects: {error}"))])?;
+    let (mut lines, mut errors) = (Vec::new(), Vec::new());
+    for (entry, number) in entries.into_iter().zip(1..) {
+        match serde_json::from_value(entry) {
+            Ok(line) => lines.push(Numbered { number, line: trimmed(line) }),
+            Err(error) => errors.push(bad(number, error.to_string())),
+        }
+    }
+    if errors.is_empty() { Ok(lines) } else { Err(errors) }
+}
+
+fn parse_csv(text: &str) -> Result<Vec<Numbered>, Vec<BadLine>> {
+    let header = text.lines().next().unwrap_or_default();
+    let delimiter = if header.contains(';') { b';' } else { b',' };
+    let mut reader =
+        csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).has_headers(false).from_reader(text.as_bytes());
+    let mut records = reader.records();
+    let header = match records.next() {
+        Some(Ok(header)) => header,
+        _ => return Err(vec![bad(1, missing_header())]),
+    };
+    let names: Vec<String> = header.iter().map(|name| name.trim().to_lowercase()).collect();
+    let place = |column: &str| names.iter().position(|name| name == column);
+    let Some(places) = COLUMNS.iter().map(|column| place(column)).collect::<Option<Vec<_>>>() else {
+        return Err(vec![bad(1, missing_header())]);
+    };
+    if names.len() != COLUMNS.len() {
+        return Err(vec![bad(1, format!("the header names other columns than {}", COLUMNS.join(",")))]);
+    }
+    let (mut lines, mut errors) = (Vec::new(), Vec::new());
+    for record in records {
+        let record = match record {
+            Ok(record) => record,
+            Err(error) => {
+                let number = error.position().map_or(0, csv::Position::line);
+                errors.push(bad(number, error.to_string()));
+                continue;
+            }
+        };
+        let number = record.position().map_or(0, csv::Position::line);
+        if record.len() != COLUMNS.len() {
+            errors.push(bad(number, format!("{} fields instead of {}", record.len(), COLUMNS.len())));
+            continue;
+        }
+        let field = |index: usize| record.get(places[index]).unwrap_or_default().to_owned();
+        let line = FleetLine {
+            chain: field(0),
+            outlet: field(1),
+            crm_id: field(2),
+            address: field(3),
+            time_zone: field(4),
+            pos_server: field(5),
+        };
+        lines.push(Numbered { number, line: trimmed(line) });
+    }
+    if errors.is_empty() { Ok(lines) } else { Err(errors) }
+}
+
+fn missing_header() -> String {
+    format!("the header line `{}` is missing", COLUMNS.join(","))
+}
+
+fn trimmed(line: FleetLine) -> FleetLine {
+    let trim = |text: String| text.trim().to_owned();
+    FleetLine {
+        chain: trim(line.chain),
+        outlet: trim(line.outlet),
+        crm_id: trim(line.crm_id),
+        address: trim(line.address),
+        time_zone: trim(line.time_zone),
+        pos_server: trim(line.pos_server),
+    }
+}
+
+/// Checks each line by itself, and against those before it.
+fn check(lines: Vec<Numbered>) -> Result<Vec<Numbered>, Vec<BadLine>> {
+    let mut errors = Vec::new();
+    let mut servers: HashMap<(&str, &str, &str), u64> = HashMap::new();
+    let mut outlets: HashMap<(&str, &str), &Numbered> = HashMap::new();
+    for numbered in &lines {
+        let Numbered { number, line } = numbered;
+        if let Some(reason) = fault(line) {
+            errors.push(bad(*number, reason));
+            continue;
+        }
+        let outlet = (line.chain.as_str(), line.outlet.as_str());
+        if let Some(first) = servers.insert((outlet.0, outlet.1, &line.pos_server), *number) {
+            errors.push(bad(*number, format!("the same POS server as in line {first}")));
+            continue;
+        }
+        let first = outlets.entry(outlet).or_insert(numbered);
+        let differs = |a: &FleetLine, b: &FleetLine| {
+            (a.crm_id != b.crm_id) || (a.address != b.address) || (a.time_zone != b.time_zone)
+        };
+        if differs(&first.line, line) {
+            let reason = format!("another crm_id, address or time_zone for the outlet of line {}", first.number);
+            errors.push(bad(*number, reason));
+        }
+    }
+    if lines.is_empty() {
+        errors.push(bad(2, "there is no line to import"));
+    }
+    if errors.is_empty() { Ok(lines) } else { Err(errors) }
+}
+
+fn fault(line: &FleetLine) -> Option<String> {
+    let named = [("chain", &line.chain), ("outlet", &line.outlet), ("pos_server", &line.pos_server)];
+    if let Some((field, _)) = named.iter().find(|(_, text)| text.is_empty()) {
+        return Some(format!("{field} is empty"));
+    }
+    let texts = [("crm_id", &line.crm_id), ("address", &line.address)];
+    for (field, text) in named.into_iter().chain(texts) {
+        if text.chars().count() > MAX_CHARS {
+            return Some(format!("{field} is longer than {MAX_CHARS} characters"));
+        }
+        if text.contains(char::is_control) {
+            return Some(format!("{field} has a control character in it"));
+        }
+    }
+    if line.time_zone.parse::<Tz>().is_err() {
+        let shown: String = line.time_zone.chars().take(60).collect();
+        return Some(format!("`{shown}` is not a known time zone, such as Europe/Riga"));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "chain,outlet,crm_id,address,time_zone,pos_server\n";
+
+    fn reasons(text: &[u8]) -> Vec<String> {
+        parse(text).unwrap_err().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn commas_semicolons_a_bom_and_json_say_the_same() {
+        let csv = format!("{HEADER}Pizza,Rīga 1,007,\"Brīvības 1, Rīga\",Europe/Riga,Main POS\r\n");
+        let expected = parse(csv.as_bytes()).unwrap();
+        assert_eq!(expected[0].number, 2);
+        assert_eq!(expected[0].line.crm_id, "007");
+        assert_eq!(expected[0].line.address, "Brīvības 1, Rīga");
+        let semicolons = "\u{feff}pos_server;chain;outlet;crm_id;address;time_zone\r\n\
+            Main POS; Pizza ;Rīga 1;007;Brīvības 1, Rīga;Europe/Riga\r\n";
+        assert_eq!(parse(semicolons.as_bytes()).unwrap(), expected);
+        let json = serde_json::to_string(&[&expected[0].line]).unwrap();
+        assert_eq!(parse(json.as_bytes()).unwrap()[0].line, expected[0].line);
+    }
+
+    #[test]
+    fn a_bad_line_is_named_with_its_reason() {
+        let good = "Pizza,Riga 1,1,,Europe/Riga,Main\n";
+        for (lines, expected) in [
+            (format!("{good}Pizza,Riga 2,2,,Mars/Base,Main\n"), "line 3: `Mars/Base` is not a known time zone, such as Europe/Riga"),
+            (format!("{good}Pizza, ,2,,Europe/Riga,Main\n"), "line 3: outlet is empty"),
+            (format!("{good}{good}"), "line 3: the same POS server as in line 2"),
+            (format!("{good}Pizza,Riga 2\n"), "line 3: 2 fields instead of 6"),
+            (format!("{good}Pizza,Riga 1,2,,Europe/Riga,Second\n"), "line 3: another crm_id, address or time_zone for the outlet of line 2"),
+            ("Pizza,\"a\nb\",2,,Europe/Riga,Main\n".to_owned(), "line 2: outlet has a control character in it"),
+            (String::new(), "line 2: there is no line to import"),
+        ] {
+            assert_eq!(reasons(format!("{HEADER}{lines}").as_bytes()), [expected]);
+        }
+        let missing = "line 1: the header line `chain,outlet,crm_id,address,time_zone,pos_server` is missing";
+        assert_eq!(reasons(good.as_bytes()), [missing]);
+        assert_eq!(reasons(b""), [missing]);
+    }
+
+    #[test]
+    fn every_bad_line_is_named() {
+        let text = format!("{HEADER},Riga,1,,Europe/Riga,Main\nPizza,,1,,Europe/Riga,Main\n");
+        assert_eq!(reasons(text.as_bytes()), ["line 2: chain is empty", "line 3: outlet is empty"]);
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_refused() {
+        let mut text = format!("{HEADER}Pizza,R").into_bytes();
+        text.extend([0xee, b'g', b'a', b'\n']);
+        assert_eq!(reasons(&text), ["line 2: the file is not UTF-8 from here on"]);
+    }
+}

@@ -1,9 +1,186 @@
-//! Not yet.
+//! What changes, as it changes: server-sent events.
+//!
+//! A stream reads what changed from the database, with the viewer's grants in the query, each time the bus
+//! says that something did. Events carry the revision as their id, so that a client which comes back is
+//! told the present state of everything that changed meanwhile.
 
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Sse;
+use axum::response::sse::{Event, KeepAlive};
+use chrono::Utc;
+use futures_util::Stream;
+use serde::Serialize;
+use tillwatch_protocol::error::Problem;
+use tillwatch_protocol::ids::SessionId;
+use tillwatch_protocol::rest::session::{Permission, User};
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::domain::permission::Viewer;
+use crate::error::ApiResult;
+use crate::http::extract::CurrentUser;
 use crate::state::AppState;
+use crate::store::grant::Scope;
+use crate::store::{StoreError, grant, job, pos_server, revision_of, session};
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().routes(routes!(events))
+}
+
+/// How many changes are told one by one; after more than that a client loads the list anew.
+const MAX_CHANGES: u64 = 5000;
+/// How often a stream looks whether its session goes on and what its user may see.
+const CHECK: Duration = Duration::from_secs(1);
+/// How often a quiet stream says that it is there.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Follows changes: `status` (a whole status), `job` (a whole job), `pos_server_removed` (`{"id"}`) and
+/// `resync` (load the list anew). `Last-Event-ID`, or the `revision` of a list, tells where to go on.
+#[utoipa::path(
+    get, path = "/events", tag = "status",
+    params(("Last-Event-ID" = Option<i64>, Header, description = "The last id received, or a list's `revision`")),
+    responses(
+        (status = 200, description = "Server-sent events", body = String, content_type = "text/event-stream"),
+        (status = 401, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn events(
+    State(state): State<AppState>,
+    current: CurrentUser,
+    headers: HeaderMap,
+) -> ApiResult<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
+    let head = state.store.revision().await?;
+    let asked = headers.get("last-event-id").map(|value| value.to_str().ok()?.trim().parse::<i64>().ok());
+    let (since, lost) = match asked {
+        None => (head, false),
+        Some(Some(id)) if (0..=head).contains(&id) => (id, false),
+        // Not an id of ours: of another database, or of one that was put back from a copy.
+        Some(_) => (head, true),
+    };
+    let follower = Follower { state, session_id: current.session_id, since, seen: None };
+    Ok(Sse::new(stream(follower, lost)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+}
+
+fn stream(mut follower: Follower, lost: bool) -> impl Stream<Item = Result<Event, Infallible>> {
+    async_stream::stream! {
+        let shutdown = follower.state.shutdown.clone();
+        let mut news = follower.state.store.bus().subscribe();
+        let mut checks = tokio::time::interval(CHECK);
+        yield Ok(Event::default().comment("following"));
+        if lost {
+            yield Ok(resync(follower.since));
+        }
+        loop {
+            let told = async {
+                if !follower.check().await? {
+                    return Ok(None);
+                }
+                follower.changes().await.map(Some)
+            };
+            match told.await {
+                Ok(Some(events)) => for event in events {
+                    yield Ok(event);
+                },
+                // The session has ended: so does the stream, and the client learns why when it comes back.
+                Ok(None) => break,
+                Err(error) => {
+                    let error: StoreError = error;
+                    tracing::error!(%error, "a stream of events failed");
+                    break;
+                }
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                changed = news.changed() => if changed.is_err() { break },
+                _ = checks.tick() => {}
+            }
+        }
+    }
+}
+
+/// One client that follows changes.
+struct Follower {
+    state: AppState,
+    session_id: SessionId,
+    /// Everything up to this revision was told.
+    since: i64,
+    /// As whom it was told, and what they might see.
+    seen: Option<Seen>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Seen {
+    user: User,
+    grants: Vec<(Scope, Permission)>,
+    /// The grants are not those that the client's rows were chosen by.
+    changed: bool,
+}
+
+impl Follower {
+    /// Looks who is following now; false when the session has ended.
+    async fn check(&mut self) -> Result<bool, StoreError> {
+        let db = self.state.store.read().await?;
+        let Some(user) = session::live_user(&db, self.session_id, Utc::now()).await? else {
+            return Ok(false);
+        };
+        let grants = grant::of_user(&db, user.id).await?;
+        let changed = self
+            .seen
+            .as_ref()
+            .is_some_and(|seen| seen.changed || seen.user.admin != user.admin || seen.grants != grants);
+        self.seen = Some(Seen { user, grants, changed });
+        Ok(true)
+    }
+
+    /// What changed since the last time, in the order of the revisions.
+    async fn changes(&mut self) -> Result<Vec<Event>, StoreError> {
+        let Some(seen) = &mut self.seen else { return Ok(Vec::new()) };
+        let viewer = Viewer { user_id: seen.user.id, admin: seen.user.admin };
+        let mut events = Vec::new();
+        if std::mem::take(&mut seen.changed) {
+            events.push(resync(self.since));
+        }
+        let db = self.state.store.read().await?;
+        let head = revision_of(&db).await?;
+        if head <= self.since {
+            return Ok(events);
+        }
+        let limit = MAX_CHANGES + 1;
+        let statuses = pos_server::changed_since(&db, viewer, self.since, limit).await?;
+        let jobs = job::changed_since(&db, viewer, self.since, limit).await?;
+        let removed = pos_server::removed_since(&db, viewer, self.since, limit).await?;
+        drop(db);
+        self.since = head;
+        if (statuses.len() + jobs.len() + removed.len()) as u64 > MAX_CHANGES {
+            return Ok(vec![resync(head)]);
+        }
+        let mut changes: Vec<(i64, Event)> = Vec::new();
+        changes.extend(statuses.iter().map(|status| (status.revision, event("status", status))));
+        changes.extend(jobs.iter().map(|(revision, job)| (*revision, event("job", job))));
+        changes.extend(removed.iter().map(|(revision, id)| {
+            (*revision, event("pos_server_removed", &serde_json::json!({ "id": id })))
+        }));
+        changes.sort_by_key(|(revision, _)| *revision);
+        // One write may change many rows under one revision. Only the last of them carries it: a client
+        // that lost the stream between two is told both again.
+        let mut rest = changes.into_iter().peekable();
+        while let Some((revision, event)) = rest.next() {
+            let last = rest.peek().is_none_or(|(next, _)| *next != revision);
+            events.push(if last { event.id(revision.to_string()) } else { event });
+        }
+        Ok(events)
+    }
+}
+
+fn resync(revision: i64) -> Event {
+    event("resync", &serde_json::json!({})).id(revision.to_string())
+}
+
+fn event(name: &str, data: &impl Serialize) -> Event {
+    let json = serde_json::to_string(data).unwrap_or_default();
+    Event::default().event(name).data(json)
 }

@@ -1,9 +1,77 @@
-//! Not yet.
+//! The outlets that a user may choose from.
 
+use axum::extract::State;
+use serde::Deserialize;
+use tillwatch_protocol::error::Problem;
+use tillwatch_protocol::ids::ChainId;
+use tillwatch_protocol::rest::Page;
+use tillwatch_protocol::rest::outlet::Outlet;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::error::{ApiError, ApiResult};
+use crate::http::cursor;
+use crate::http::extract::{CurrentUser, Query};
+use crate::http::pos_servers::parse_id;
 use crate::state::AppState;
+use crate::store::{outlet, pos_server};
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().routes(routes!(list))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Params {
+    /// Only of this chain.
+    #[param(value_type = Option<ChainId>)]
+    chain_id: Option<String>,
+    /// How many, 1 to 1000; 100 when not given.
+    #[param(value_type = Option<u32>)]
+    limit: Option<String>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Outlets with `outlet_setup`, by chain and name.
+#[utoipa::path(
+    get, path = "/outlets", tag = "status", params(Params),
+    responses(
+        (status = 200, body = Page<Outlet>),
+        (status = 404, description = "The chain is not there, or not for this user", body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn list(
+    State(state): State<AppState>,
+    current: CurrentUser,
+    Query(params): Query<Params>,
+) -> ApiResult<axum::Json<Page<Outlet>>> {
+    let mut errors = Vec::new();
+    let mut check = |error| errors.push(error);
+    let chain_id: Option<ChainId> = parse_id("chain_id", params.chain_id.as_deref()).unwrap_or_else(|error| {
+        check(error);
+        None
+    });
+    let limit = cursor::limit(params.limit.as_deref()).unwrap_or_else(|error| {
+        check(error);
+        1
+    });
+    let after = params.cursor.as_deref().map(cursor::decode).transpose().unwrap_or_else(|error| {
+        check(error);
+        None
+    });
+    if !errors.is_empty() {
+        return Err(ApiError::invalid(errors));
+    }
+    let db = state.store.read().await?;
+    if let Some(id) = chain_id
+        && !pos_server::chain_is_visible(&db, current.viewer(), id).await?
+    {
+        return Err(ApiError::not_found());
+    }
+    let (items, next) = outlet::page(&db, current.viewer(), chain_id, after.as_ref(), limit).await?;
+    Ok(axum::Json(Page { items, next_cursor: next.as_ref().map(cursor::encode) }))
 }

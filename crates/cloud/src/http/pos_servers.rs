@@ -1,9 +1,229 @@
-//! Not yet.
+//! Statuses: the list with its filters, and single ones.
 
+use std::str::FromStr;
+
+use axum::extract::State;
+use chrono::{DateTime, SubsecRound, Utc};
+use serde::{Deserialize, Serialize};
+use tillwatch_protocol::error::{FieldError, Problem};
+use tillwatch_protocol::ids::{ChainId, OutletId, PosServerId};
+use tillwatch_protocol::rest::pos_server::{Status, StatusPage};
+use tillwatch_protocol::time::parse_duration;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::error::{ApiError, ApiResult};
+use crate::http::cursor;
+use crate::http::extract::{CurrentUser, Path, Query};
 use crate::state::AppState;
+use crate::store::pos_server::sort::{Position, Sort, SortKey};
+use crate::store::pos_server::{self, Filter};
+use crate::store::{outlet, revision_of};
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new()
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(get))
+}
+
+/// The longest text to search for, in characters.
+const MAX_Q_CHARS: usize = 200;
+/// The most columns to sort by.
+const MAX_SORT: usize = 8;
+
+/// Texts as they came, so that everything wrong with them can be told at once.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Params {
+    /// Only of this chain.
+    #[param(value_type = Option<ChainId>)]
+    chain_id: Option<String>,
+    /// Only of this outlet.
+    #[param(value_type = Option<OutletId>)]
+    outlet_id: Option<String>,
+    /// Only those that reported within this time before `as_of`, ISO 8601 such as `PT5H`; inclusive.
+    reported_within: Option<String>,
+    /// Leave out those that are well: `highlight` none, online and running.
+    #[param(value_type = Option<bool>)]
+    problems_only: Option<String>,
+    /// Only those with a text that contains this, in any case.
+    q: Option<String>,
+    /// Columns with commas between; `-` before one descends. Nulls come last, the id breaks ties.
+    /// `name`, `chain`, `outlet`, `crm_id`, `address`, `time_zone`, `link`, `link_since`, `last_seen_at`,
+    /// `connector_version`, `cause`, `pos`, `pos_version`, `required_version`, `version_updated_at`,
+    /// `last_exchange_at`, `last_attempt_at`, `error`, `error_since`, `generation`,
+    /// `database_created_at`, `database_size_bytes`, `unsent_transactions`, `last_report_at`, `highlight`.
+    sort: Option<String>,
+    /// `next_cursor` of the page before, with the same filter and order.
+    cursor: Option<String>,
+    /// How many, 1 to 1000; 100 when not given.
+    #[param(value_type = Option<u32>)]
+    limit: Option<String>,
+}
+
+/// A page's end, as its cursor holds it.
+#[derive(Debug, Serialize, Deserialize)]
+struct PageEnd {
+    as_of: DateTime<Utc>,
+    sort: String,
+    position: Position,
+}
+
+/// A request for a page that makes sense.
+struct PageRequest {
+    filter: Filter,
+    sort: Vec<Sort>,
+    /// The order as the cursor names it.
+    sort_text: String,
+    after: Option<Position>,
+    as_of: DateTime<Utc>,
+    limit: u64,
+}
+
+/// Statuses of the POS servers that the user sees.
+#[utoipa::path(
+    get, path = "/pos-servers", tag = "status", params(Params),
+    responses(
+        (status = 200, body = StatusPage),
+        (status = 404, description = "The chain or outlet is not there, or not for this user", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "`invalid_request`; `errors` names the parameters", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn list(
+    State(state): State<AppState>,
+    current: CurrentUser,
+    Query(params): Query<Params>,
+) -> ApiResult<axum::Json<StatusPage>> {
+    let request = read_params(params, &current, Utc::now()).map_err(ApiError::invalid)?;
+    let filter = &request.filter;
+    let db = state.store.read().await?;
+    if let Some(id) = filter.chain_id
+        && !pos_server::chain_is_visible(&db, filter.viewer, id).await?
+    {
+        return Err(ApiError::not_found());
+    }
+    if let Some(id) = filter.outlet_id
+        && !outlet::is_visible(&db, filter.viewer, id).await?
+    {
+        return Err(ApiError::not_found());
+    }
+    let revision = revision_of(&db).await?;
+    let (items, next) =
+        pos_server::page(&db, filter, &request.sort, request.after.as_ref(), request.limit).await?;
+    let as_of = request.as_of;
+    let next_cursor =
+        next.map(|position| cursor::encode(&PageEnd { as_of, sort: request.sort_text, position }));
+    Ok(axum::Json(StatusPage { items, next_cursor, as_of, revision }))
+}
+
+/// One status.
+#[utoipa::path(
+    get, path = "/pos-servers/{id}", tag = "status", params(("id" = PosServerId, Path)),
+    responses(
+        (status = 200, body = Status),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+    )
+)]
+async fn get(
+    State(state): State<AppState>,
+    current: CurrentUser,
+    Path(id): Path<PosServerId>,
+) -> ApiResult<axum::Json<Status>> {
+    let db = state.store.read().await?;
+    let status = pos_server::get(&db, current.viewer(), id).await?;
+    status.map(axum::Json).ok_or_else(ApiError::not_found)
+}
+
+fn read_params(
+    params: Params,
+    current: &CurrentUser,
+    now: DateTime<Utc>,
+) -> Result<PageRequest, Vec<FieldError>> {
+    let mut errors = Vec::new();
+    let chain_id = collect(parse_id("chain_id", params.chain_id.as_deref()), &mut errors);
+    let outlet_id = collect(parse_id("outlet_id", params.outlet_id.as_deref()), &mut errors);
+    let within = collect(parse_within(params.reported_within.as_deref()), &mut errors);
+    let problems_only = collect(parse_bool("problems_only", params.problems_only.as_deref()), &mut errors);
+    let q = collect(parse_q(params.q), &mut errors);
+    let sort_text = params.sort.unwrap_or_default();
+    let sort = collect(parse_sort(&sort_text), &mut errors);
+    let limit = collect(cursor::limit(params.limit.as_deref()), &mut errors);
+    let end: Option<PageEnd> =
+        collect(params.cursor.as_deref().map(cursor::decode).transpose(), &mut errors);
+    if end.as_ref().is_some_and(|end| end.sort != sort_text || !end.position.fits(&sort)) {
+        errors.push(cursor::refused());
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let (as_of, after) = end.map_or((now.trunc_subsecs(3), None), |end| (end.as_of, Some(end.position)));
+    let filter = Filter {
+        viewer: current.viewer(),
+        chain_id,
+        outlet_id,
+        reported_since: within.map(|within| as_of - within),
+        problems_only,
+        q,
+    };
+    Ok(PageRequest { filter, sort, sort_text, after, as_of, limit })
+}
+
+/// The value, or its default with the error noted.
+fn collect<T: Default>(result: Result<T, FieldError>, errors: &mut Vec<FieldError>) -> T {
+    result.unwrap_or_else(|error| {
+        errors.push(error);
+        T::default()
+    })
+}
+
+fn refuse(field: &str, message: impl Into<String>) -> FieldError {
+    FieldError { field: field.into(), message: message.into() }
+}
+
+/// Reads an id from a query parameter.
+pub(crate) fn parse_id<T: FromStr>(field: &str, text: Option<&str>) -> Result<Option<T>, FieldError> {
+    text.map(|text| text.parse().map_err(|_| refuse(field, "must be a UUID"))).transpose()
+}
+
+fn parse_bool(field: &str, text: Option<&str>) -> Result<bool, FieldError> {
+    match text {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(refuse(field, "must be true or false")),
+    }
+}
+
+fn parse_within(text: Option<&str>) -> Result<Option<std::time::Duration>, FieldError> {
+    text.map(|text| parse_duration(text).map_err(|error| refuse("reported_within", error.to_string())))
+        .transpose()
+}
+
+fn parse_q(q: Option<String>) -> Result<Option<String>, FieldError> {
+    let q = q.map(|q| q.trim().to_owned()).filter(|q| !q.is_empty());
+    if q.as_ref().is_some_and(|q| q.chars().count() > MAX_Q_CHARS) {
+        return Err(refuse("q", format!("must have at most {MAX_Q_CHARS} characters")));
+    }
+    Ok(q)
+}
+
+fn parse_sort(text: &str) -> Result<Vec<Sort>, FieldError> {
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut sort: Vec<Sort> = Vec::new();
+    for name in text.split(',') {
+        let (name, descending) = name.strip_prefix('-').map_or((name, false), |name| (name, true));
+        let key = SortKey::from_name(name).ok_or_else(|| {
+            let name: String = name.chars().take(40).collect();
+            refuse("sort", format!("`{name}` is none of {}", SortKey::NAMES.join(", ")))
+        })?;
+        if sort.iter().any(|sort| sort.key == key) {
+            return Err(refuse("sort", format!("`{name}` comes twice")));
+        }
+        sort.push(Sort { key, descending });
+    }
+    if sort.len() > MAX_SORT {
+        return Err(refuse("sort", format!("must name at most {MAX_SORT} columns")));
+    }
+    Ok(sort)
 }

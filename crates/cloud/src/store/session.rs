@@ -64,14 +64,19 @@ pub(crate) async fn by_access_token(
     Ok(user.map(|user| (session.id.into(), to_user(user))))
 }
 
-/// Whether a session still has an access token that is good now.
-pub(crate) async fn is_live(
+/// The user of a session that still has an access token that is good now.
+pub(crate) async fn live_user(
     db: &impl ConnectionTrait,
     id: SessionId,
     now: DateTime<Utc>,
-) -> Result<bool, StoreError> {
-    let session = sessions::Entity::find_by_id(id.0).one(db).await?;
-    Ok(session.is_some_and(|session| session.revoked_at.is_none() && session.access_expires_at > now))
+) -> Result<Option<User>, StoreError> {
+    let found = sessions::Entity::find_by_id(id.0)
+        .filter(sessions::Column::RevokedAt.is_null())
+        .filter(sessions::Column::AccessExpiresAt.gt(now))
+        .one(db)
+        .await?;
+    let Some(session) = found else { return Ok(None) };
+    Ok(users::Entity::find_by_id(session.user_id).one(db).await?.map(to_user))
 }
 
 /// What a refresh token is good for.

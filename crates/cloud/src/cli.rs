@@ -1,0 +1,325 @@
+//! What can be typed, and what it does.
+
+use std::io::{BufRead, Write};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use chrono::Utc;
+use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
+use clap::{Args, Parser, Subcommand};
+use serde::Deserialize;
+use tillwatch_cloud::admin::{self, AuditChain, ScopeName};
+use tillwatch_cloud::config::{Config, Tls, default_data_dir};
+use tillwatch_cloud::store::Store;
+use tillwatch_protocol::rest::session::Permission;
+use tillwatch_protocol::time::parse_duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// The cloud of Tillwatch: REST for desktops, the gateway for stores, jobs, archives and the exchange.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the cloud until it is told to stop.
+    Serve(Box<Serve>),
+    /// Makes users and grants them permissions.
+    #[command(subcommand)]
+    User(User),
+    /// Makes chains, outlets and POS servers.
+    #[command(subcommand)]
+    Fleet(Fleet),
+    /// Says which POS version stores must have.
+    #[command(subcommand)]
+    Release(Release),
+    /// Looks after the audit trail.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Prints the `OpenAPI` 3.1 document.
+    Openapi,
+}
+
+/// Where the data is.
+#[derive(Debug, Args)]
+struct Place {
+    /// Database, archives and certificate [default: tillwatch-cloud in the system's folder for data].
+    #[arg(long, value_name = "DIR", env = "TILLWATCH_CLOUD_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// A database elsewhere, such as `sqlite:///var/lib/tillwatch/cloud.sqlite3`.
+    #[arg(long, value_name = "URL", env = "TILLWATCH_CLOUD_DATABASE_URL")]
+    database_url: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// A TOML file with any of these settings, named as here with `_` for `-`. Flags and environment win.
+    #[arg(long, value_name = "FILE", env = "TILLWATCH_CLOUD_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where to listen [default: 127.0.0.1:8443]; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", env = "TILLWATCH_CLOUD_LISTEN")]
+    listen: Option<SocketAddr>,
+    #[command(flatten)]
+    place: Place,
+    /// The certificate, PEM. Without one a self-signed one is made, DIR/tls/cert.pem.
+    #[arg(long, value_name = "FILE", env = "TILLWATCH_CLOUD_TLS_CERT")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key, PEM.
+    #[arg(long, value_name = "FILE", env = "TILLWATCH_CLOUD_TLS_KEY")]
+    tls_key: Option<PathBuf>,
+    /// Without TLS: for behind a proxy that has it.
+    #[arg(long, env = "TILLWATCH_CLOUD_INSECURE_HTTP", value_parser = FalseyValueParser::new())]
+    insecure_http: bool,
+    /// What the logs call this process [default: the host's name].
+    #[arg(long, value_name = "NAME", env = "TILLWATCH_CLOUD_NODE_NAME")]
+    node_name: Option<String>,
+    /// How long connections have to end when the cloud stops [default: PT30S].
+    #[arg(long, value_name = "DURATION", env = "TILLWATCH_CLOUD_DRAIN", value_parser = parse_duration)]
+    drain: Option<Duration>,
+}
+
+#[derive(Debug, Subcommand)]
+enum User {
+    /// Makes a user, and prints the password that it made up unless one is given.
+    Add {
+        /// By which the user signs in.
+        #[arg(long)]
+        email: String,
+        /// What the user is called.
+        #[arg(long)]
+        name: String,
+        /// May do everything everywhere.
+        #[arg(long)]
+        admin: bool,
+        /// Takes the password from the first line of standard input.
+        #[arg(long)]
+        password_stdin: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Grants permissions.
+    Grant {
+        /// Whom.
+        #[arg(long)]
+        email: String,
+        #[command(flatten)]
+        scope: ScopeArgs,
+        /// What: one or more of them.
+        #[arg(long, required = true, num_args = 1.., value_name = "P", value_parser = permission_parser())]
+        permission: Vec<Permission>,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct ScopeArgs {
+    /// In this chain, by id or name.
+    #[arg(long, value_name = "ID")]
+    chain: Option<String>,
+    /// In this outlet, by id or unique name.
+    #[arg(long, value_name = "ID")]
+    outlet: Option<String>,
+    /// Everywhere.
+    #[arg(long)]
+    all: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Fleet {
+    /// Imports CSV (chain,outlet,crm_id,address,time_zone,pos_server) or JSON, all or nothing, and prints
+    /// the enrollment codes as CSV.
+    Import {
+        /// The file.
+        file: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Release {
+    /// Sets the version below which the POS servers of a chain need an update.
+    Require {
+        /// The chain, by id or name.
+        #[arg(long, value_name = "ID")]
+        chain: String,
+        /// Such as 34.6.0.
+        #[arg(long, value_name = "V")]
+        pos_version: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Audit {
+    /// Checks the chain of hashes.
+    Verify {
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// The settings of `serve` as a file holds them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct FileConfig {
+    listen: Option<SocketAddr>,
+    data_dir: Option<PathBuf>,
+    database_url: Option<String>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    insecure_http: bool,
+    node_name: Option<String>,
+    drain: Option<String>,
+}
+
+/// Does what was typed.
+pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
+    let now = Utc::now();
+    let mut out = std::io::stdout();
+    match cli.command {
+        Command::Serve(flags) => return serve(*flags).await,
+        Command::User(User::Add { email, name, admin, password_stdin, place }) => {
+            let password = if password_stdin { Some(read_password()?) } else { None };
+            let store = place.open().await?;
+            let (_, generated) = admin::add_user(&store, &email, &name, admin, password, now).await?;
+            store.close().await;
+            if let Some(password) = generated {
+                writeln!(out, "{password}")?;
+            }
+        }
+        Command::User(User::Grant { email, scope, permission, place }) => {
+            let store = place.open().await?;
+            admin::grant(&store, &email, &scope.name(), &permission, now).await?;
+            store.close().await;
+        }
+        Command::Fleet(Fleet::Import { file, place }) => {
+            let content = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
+            let store = place.open().await?;
+            let imported = admin::import_fleet(&store, &content, now).await?;
+            store.close().await;
+            let mut csv = csv::Writer::from_writer(out);
+            for line in imported {
+                csv.serialize(line)?;
+            }
+            csv.flush()?;
+        }
+        Command::Release(Release::Require { chain, pos_version, place }) => {
+            let store = place.open().await?;
+            admin::require_version(&store, &chain, &pos_version, now).await?;
+            store.close().await;
+        }
+        Command::Audit(Audit::Verify { place }) => {
+            let store = place.open().await?;
+            match admin::verify_audit(&store).await? {
+                AuditChain::Whole(entries) => writeln!(out, "{entries} entries, the chain is whole")?,
+                AuditChain::BrokenAt(seq) => bail!("the chain of hashes is broken at entry {seq}"),
+            }
+        }
+        Command::Openapi => writeln!(out, "{}", tillwatch_cloud::openapi().to_pretty_json()?)?,
+    }
+    Ok(())
+}
+
+async fn serve(flags: Serve) -> anyhow::Result<()> {
+    let config = configuration(flags)?;
+    let listen = config.listen;
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
+    let address = listener.local_addr()?;
+    let shutdown = CancellationToken::new();
+    let cloud = tillwatch_cloud::Cloud::open(config, shutdown.clone()).await?;
+    tokio::spawn(stop_on_signal(shutdown)?);
+    let mut out = std::io::stdout();
+    writeln!(out, "listening on {}", cloud.url(address))?;
+    out.flush()?;
+    cloud.serve(listener).await
+}
+
+/// Flags and environment over the file over the defaults.
+fn configuration(flags: Serve) -> anyhow::Result<Config> {
+    let file = flags.config.as_deref().map(read_config).transpose()?.unwrap_or_default();
+    let data_dir = flags.place.data_dir.or(file.data_dir).unwrap_or_else(default_data_dir);
+    let mut config = Config::new(data_dir);
+    config.listen = flags.listen.or(file.listen).unwrap_or(config.listen);
+    config.database_url = flags.place.database_url.or(file.database_url);
+    config.node_name = flags.node_name.or(file.node_name).unwrap_or(config.node_name);
+    let file_drain = file.drain.as_deref().map(parse_duration).transpose().context("drain in the configuration")?;
+    config.drain = flags.drain.or(file_drain).unwrap_or(config.drain);
+    let certificate = (flags.tls_cert.or(file.tls_cert), flags.tls_key.or(file.tls_key));
+    config.tls = match (certificate, flags.insecure_http || file.insecure_http) {
+        ((None, None), true) => Tls::Insecure,
+        ((None, None), false) => Tls::SelfSigned,
+        ((Some(cert), Some(key)), false) => Tls::Files { cert, key },
+        (_, true) => bail!("a certificate and insecure-http exclude each other"),
+        _ => bail!("tls-cert and tls-key belong together"),
+    };
+    Ok(config)
+}
+
+fn read_config(path: &Path) -> anyhow::Result<FileConfig> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("reading {}", path.display()))
+}
+
+/// Asks for the shutdown when the system or a person at the terminal does.
+#[cfg(unix)]
+fn stop_on_signal(shutdown: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        shutdown.cancel();
+    })
+}
+
+/// Asks for the shutdown when a person at the terminal does.
+#[cfg(not(unix))]
+fn stop_on_signal(shutdown: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
+    Ok(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            shutdown.cancel();
+        }
+    })
+}
+
+fn read_password() -> anyhow::Result<String> {
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).context("reading the password")?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+fn permission_parser() -> impl TypedValueParser<Value = Permission> {
+    PossibleValuesParser::new(Permission::ALL.iter().map(|permission| permission.as_str())).try_map(|name| {
+        Permission::ALL.iter().copied().find(|known| known.as_str() == name).ok_or("no such permission")
+    })
+}
+
+impl Place {
+    async fn open(self) -> anyhow::Result<Store> {
+        let data_dir = self.data_dir.unwrap_or_else(default_data_dir);
+        Ok(Store::open(&data_dir, self.database_url.as_deref()).await?)
+    }
+}
+
+impl ScopeArgs {
+    fn name(self) -> ScopeName {
+        match (self.chain, self.outlet) {
+            (Some(chain), _) => ScopeName::Chain(chain),
+            (_, Some(outlet)) => ScopeName::Outlet(outlet),
+            (None, None) => ScopeName::All,
+        }
+    }
+}
