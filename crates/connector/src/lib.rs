@@ -4,12 +4,22 @@
 //! cloud), [`pos`] (what the POS server reports, and its stop and start) and `jobs` (the six kinds of work).
 //! The `journal` makes jobs survive a crash.
 
-pub mod config;
-pub mod identity;
+pub mod agent;
+mod link;
 pub mod pos;
 
-pub mod cloud_client;
+mod jobs;
+mod journal;
+
+pub mod diagnose;
 pub mod logs;
 pub mod upload;
+
+mod backups;
+mod generation;
+
+pub mod cloud_client;
+pub mod config;
+pub mod identity;
 
 mod files;

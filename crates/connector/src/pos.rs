@@ -11,11 +11,11 @@ use std::time::Duration;
 use tillwatch_protocol::report::Report;
 use tillwatch_protocol::rest::pos_server::PosState;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
+use crate::agent::Tasks;
 use crate::config::Config;
 pub use control::ControlError;
 use control::Controller;
@@ -119,16 +119,16 @@ impl PosHandle {
         data_dir: &Path,
         held: bool,
         shutdown: &CancellationToken,
-        tasks: &mut JoinSet<()>,
+        tasks: &mut Tasks,
     ) -> Self {
-        let (controller, address) = Controller::spawn(pos.control, data_dir, held, shutdown, tasks);
+        let (controller, address) = Controller::spawn(pos.control, data_dir, held, shutdown, &mut tasks.lasting);
         let handle = Self(Arc::new(Shared {
             reporter: Reporter::new(pos.source, address.clone(), http),
             controller,
             latest: watch::Sender::new(Observation { state: PosState::Unknown, report: Report::default() }),
             asked: Notify::new(),
         }));
-        tasks.spawn(handle.clone().poll(pos.poll_every, address));
+        tasks.workers.spawn(handle.clone().poll(pos.poll_every, address));
         handle
     }
 

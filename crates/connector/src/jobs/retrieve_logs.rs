@@ -1,0 +1,221 @@
+//! `retrieve_logs`: collects a period's entries into zips and uploads them. What is collected stays in the
+//! outbox until it is uploaded, so that neither a crash nor a cut line starts it anew.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use tillwatch_protocol::ids::{ArchiveId, JobId};
+use tillwatch_protocol::rest::job::JobProgress;
+use tokio::sync::watch;
+
+use super::{Ended, Job};
+use crate::files::{self, Access};
+use crate::journal::{CollectedPart, Collection};
+use crate::logs::{self, ArchiveAbout, CollectError, Collected, LogRequest};
+use crate::upload::{self, PartUpload, UploadError};
+
+/// The folder's name within the data dir.
+const OUTBOX_DIR: &str = "outbox";
+
+/// Where a job keeps what it has collected.
+pub(super) fn outbox(data_dir: &Path, id: JobId) -> PathBuf {
+    data_dir.join(OUTBOX_DIR).join(id.to_string())
+}
+
+pub(super) async fn run(
+    job: &Job,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    max_bytes: u64,
+) -> Result<Value, Ended> {
+    let collection = collect_and_upload(job, from, to, max_bytes).await?;
+    Ok(json!({
+        "archive_ids": archive_ids(Some(&collection)),
+        "truncated": collection.truncated,
+        "files": collection.files,
+        "redactions": collection.redactions,
+    }))
+}
+
+/// The archives that a collection became.
+pub(super) fn archive_ids(collection: Option<&Collection>) -> Vec<ArchiveId> {
+    let parts = collection.map_or(&[][..], |collection| &collection.parts);
+    parts.iter().filter_map(|part| part.archive_id).collect()
+}
+
+/// Collects and uploads, from where the journal says that it stopped.
+pub(super) async fn collect_and_upload(
+    job: &Job,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    max_bytes: u64,
+) -> Result<Collection, Ended> {
+    job.check_interrupted()?;
+    let collection = match job.step().logs {
+        Some(collection) if is_whole(&collection) => collection,
+        // Nothing was sent of what is gone, so that collecting again sends nothing twice.
+        Some(collection) if collection.parts.iter().all(|part| part.location.is_none()) => {
+            collect(job, from, to, max_bytes).await?
+        }
+        Some(_) => return Err(Ended::failed("outbox_lost", "the collected logs are gone from the outbox")),
+        None => collect(job, from, to, max_bytes).await?,
+    };
+    upload_all(job, &collection).await
+}
+
+fn is_whole(collection: &Collection) -> bool {
+    collection.parts.iter().all(|part| part.archive_id.is_some() || part.path.is_file())
+}
+
+async fn collect(
+    job: &Job,
+    from: DateTime<Utc>,
+    to: DateTime<Utc>,
+    max_bytes: u64,
+) -> Result<Collection, Ended> {
+    let out_dir = outbox(&job.tools.data_dir, job.order.id);
+    files::remove_dir(&out_dir)
+        .and_then(|()| files::create_dir(&out_dir, Access::Private))
+        .map_err(|error| Ended::failed(super::io_code(&error, "outbox_unwritable"), error.to_string()))?;
+    let request = LogRequest {
+        base_dir: job.tools.data_dir.to_path_buf(),
+        globs: job.tools.config.pos.logs.clone(),
+        from,
+        to,
+        max_bytes,
+        time_zone: job.time_zone,
+        out_dir,
+        about: ArchiveAbout {
+            outlet: job.tools.identity.outlet.clone(),
+            pos_server_id: job.tools.identity.pos_server_id,
+            job_id: job.order.id,
+        },
+    };
+    // Dropped with the job, so that the thread does not go on for nobody.
+    let stop = StopOnDrop(Arc::default());
+    let (stopped, progress) = (stop.0.clone(), job.progress.clone());
+    let work = tokio::task::spawn_blocking(move || {
+        logs::collect(&request, &mut |phase, done, total| tell(&progress, phase, done, total), &stopped)
+    });
+    let collected = job.interruptible(async {
+        match work.await {
+            Ok(Ok(collected)) => Ok(collected),
+            Ok(Err(error)) => Err(collect_failed(&error)),
+            Err(error) => {
+                tracing::error!(%error, "collecting logs broke");
+                Err(Ended::failed("internal", "collecting the logs broke; the connector's log says more"))
+            }
+        }
+    });
+    let collection = to_collection(collected.await?, from, to);
+    job.save(|step| step.logs = Some(collection.clone())).await?;
+    Ok(collection)
+}
+
+async fn upload_all(job: &Job, collection: &Collection) -> Result<Collection, Ended> {
+    let total: u64 = collection.parts.iter().map(|part| part.size_bytes).sum();
+    let mut done_before = 0;
+    for (index, part) in collection.parts.iter().enumerate() {
+        if part.archive_id.is_none() {
+            job.progress("uploading", done_before, Some(total), "bytes");
+            let archive_id = upload_one(job, collection, index, part, done_before, total).await?;
+            job.save(|step| set_part(step.logs.as_mut(), index, |part| part.archive_id = Some(archive_id)))
+                .await?;
+        }
+        done_before += part.size_bytes;
+    }
+    Ok(job.step().logs.unwrap_or_default())
+}
+
+async fn upload_one(
+    job: &Job,
+    collection: &Collection,
+    index: usize,
+    part: &CollectedPart,
+    done_before: u64,
+    total: u64,
+) -> Result<ArchiveId, Ended> {
+    let upload = PartUpload {
+        job_id: job.order.id,
+        part: index as u32 + 1,
+        parts: collection.parts.len() as u32,
+        from: collection.from,
+        to: collection.to,
+        file: &part.path,
+        sha256: &part.sha256,
+    };
+    let on_location = |location: &str| {
+        let saved = job.save_now(|step| {
+            set_part(step.logs.as_mut(), index, |part| part.location = Some(location.to_owned()));
+        });
+        if let Err(error) = saved {
+            tracing::warn!(?error, "a crash would now start this upload anew");
+        }
+    };
+    let on_progress = |sent: u64| job.progress("uploading", done_before + sent, Some(total), "bytes");
+    let cancel = job.cancel.child_token();
+    let sending = upload::upload(
+        &job.tools.client,
+        upload,
+        part.location.clone(),
+        on_location,
+        on_progress,
+        cancel,
+    );
+    job.interruptible(async { sending.await.map_err(|error| upload_failed(&error)) }).await
+}
+
+fn set_part(collection: Option<&mut Collection>, index: usize, change: impl FnOnce(&mut CollectedPart)) {
+    if let Some(part) = collection.and_then(|collection| collection.parts.get_mut(index)) {
+        change(part);
+    }
+}
+
+fn to_collection(collected: Collected, from: DateTime<Utc>, to: DateTime<Utc>) -> Collection {
+    let parts = collected
+        .parts
+        .into_iter()
+        .map(|part| CollectedPart {
+            path: part.path,
+            size_bytes: part.size_bytes,
+            sha256: part.sha256,
+            location: None,
+            archive_id: None,
+        })
+        .collect();
+    Collection {
+        parts,
+        from,
+        to,
+        truncated: collected.truncated,
+        files: collected.files,
+        redactions: collected.redactions,
+    }
+}
+
+fn tell(progress: &watch::Sender<Option<JobProgress>>, phase: logs::Phase, done: u64, total: Option<u64>) {
+    let (phase, unit) = match phase {
+        logs::Phase::Finding => ("finding", "files"),
+        logs::Phase::Compressing => ("compressing", "bytes"),
+    };
+    progress.send_replace(Some(JobProgress { phase: phase.into(), done, total, unit: unit.into() }));
+}
+
+fn collect_failed(error: &CollectError) -> Ended {
+    Ended::failed("logs_not_collected", crate::cloud_client::causes(error))
+}
+
+fn upload_failed(error: &UploadError) -> Ended {
+    Ended::failed("upload_failed", crate::cloud_client::causes(error))
+}
+
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}

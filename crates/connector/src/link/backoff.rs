@@ -1,0 +1,69 @@
+//! When to try again: full jitter over a doubling wait, so that ten thousand stores that lost the same cloud
+//! do not come back in step.
+
+use std::time::Duration;
+
+/// The first wait is at most this.
+const FIRST: Duration = Duration::from_secs(1);
+/// Every wait is at most this.
+const LONGEST: Duration = Duration::from_secs(60);
+/// A link that lived this long was a good one; the next failure starts anew.
+const SETTLED: Duration = Duration::from_secs(60);
+
+/// The waits between tries.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Backoff {
+    tries: u32,
+}
+
+impl Backoff {
+    /// The wait before the next try.
+    pub(crate) fn next_wait(&mut self) -> Duration {
+        let ceiling = FIRST.saturating_mul(2_u32.saturating_pow(self.tries)).min(LONGEST);
+        self.tries = self.tries.saturating_add(1);
+        ceiling.mul_f64(rand::random())
+    }
+
+    /// A link has ended after this life.
+    pub(crate) fn lived(&mut self, life: Duration) {
+        if life >= SETTLED {
+            self.tries = 0;
+        }
+    }
+}
+
+/// A random wait up to `longest`.
+pub(crate) fn jitter(longest: Duration) -> Duration {
+    longest.mul_f64(rand::random())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_a_minute_and_not_further() {
+        let mut backoff = Backoff::default();
+        for ceiling in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
+            assert!(backoff.next_wait() <= Duration::from_secs(ceiling));
+        }
+        backoff.tries = u32::MAX;
+        assert!(backoff.next_wait() <= LONGEST);
+    }
+
+    #[test]
+    fn waits_are_spread_over_the_whole_span() {
+        let mut waits: Vec<_> = (0..400).map(|_| Backoff { tries: 9 }.next_wait()).collect();
+        waits.sort();
+        assert!(waits[20] < Duration::from_secs(10) && waits[380] > Duration::from_secs(50));
+    }
+
+    #[test]
+    fn only_a_link_that_lived_starts_anew() {
+        let mut backoff = Backoff { tries: 5 };
+        backoff.lived(Duration::from_secs(5));
+        assert_eq!(backoff.tries, 5);
+        backoff.lived(Duration::from_secs(61));
+        assert_eq!(backoff.tries, 0);
+    }
+}
