@@ -1,0 +1,23 @@
+// Saving archives: the core asks where and downloads; its events tell how far it is.
+
+import type { Archive } from './backend/types';
+import { m } from './paraglide/messages';
+import type { App } from './state/app.svelte';
+
+export async function saveArchive(app: App, archive: Archive): Promise<void> {
+  try {
+    const download = await app.backend.saveArchive(archive, 'Save archive');
+    if (download) app.downloads.set(download.id, download);
+  } catch (thrown) {
+    app.notices.error(thrown, m.archive_save({ name: archive.file_name }));
+  }
+}
+
+export async function saveArchives(app: App, archives: Archive[]): Promise<void> {
+  try {
+    const downloads = await app.backend.saveArchives(archives, 'Save archives');
+    for (const download of downloads ?? []) app.downloads.set(download.id, download);
+  } catch (thrown) {
+    app.notices.error(thrown, m.logs_save_all());
+  }
+}

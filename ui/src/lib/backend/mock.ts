@@ -1,0 +1,230 @@
+// A backend of sample data for development and tests; no part of the app that ships.
+//
+// `?scenario=demo|empty|offline|signed-out|expired|errors|many|loading` chooses what it plays, `?stores=N` how
+// many, `?language=`, `?theme=` and `?density=` the settings. Tests reach it as `window.tillwatchMock`.
+
+import { breakExchange, cutLink, sampleFleet } from './mock-data';
+import { MockJobs } from './mock-jobs';
+import { MockRows } from './mock-rows';
+import type { AppError, AppEvent, Backend, Connection, Session, Settings } from './types';
+
+export interface MockControls {
+  rows: MockRows;
+  jobs: MockJobs;
+  /** The next call of that name is refused. */
+  failNext(call: string, error: Partial<AppError> & { code: string }): void;
+  setConnection(connection: Connection): void;
+  endSession(): void;
+  /** What the dialogs of the system answer: whether they are confirmed. */
+  dialogs: { confirmed: boolean };
+  calls: { name: string; args: unknown[] }[];
+}
+
+declare global {
+  interface Window {
+    tillwatchMock?: MockControls;
+  }
+}
+
+export function refusal(code: string, params: Record<string, string> = {}): AppError {
+  return { code, detail: null, request_id: crypto.randomUUID(), params };
+}
+
+export function mock(search: URLSearchParams): Backend {
+  const scenario = search.get('scenario') ?? 'demo';
+  const counts: Record<string, number> = { many: 100_000, empty: 0, loading: 0 };
+  const count = Number(search.get('stores') ?? counts[scenario] ?? 214);
+  const now = Date.now();
+  const rows = new MockRows(sampleFleet(count, now));
+  if (scenario === 'loading') {
+    rows.loaded = false;
+    rows.asOf = null;
+  }
+  const listeners: ((event: AppEvent) => void)[] = [];
+  const emit = (event: AppEvent) => listeners.forEach((listener) => listener(structuredClone(event)));
+  const emitGrid = () => emit({ type: 'grid', summary: rows.summary() });
+  const jobs = new MockJobs(rows, emit, scenario === 'errors', Number(search.get('pace') ?? 250));
+
+  let settings: Settings = {
+    language: (search.get('language') ?? 'system') as Settings['language'],
+    theme: (search.get('theme') ?? 'system') as Settings['theme'],
+    density: (search.get('density') ?? 'compact') as Settings['density'],
+    times: 'viewer',
+    last_url: scenario === 'signed-out' ? null : 'https://cloud.tillwatch.example',
+    last_email: scenario === 'signed-out' ? null : 'mara@pastanostra.example',
+    columns: [],
+    query: null,
+  };
+  const user = {
+    url: 'https://cloud.tillwatch.example',
+    email: 'mara@pastanostra.example',
+    name: 'Mara Ozola',
+  };
+  const nobody: Session = {
+    state: 'signed_out',
+    url: null,
+    email: null,
+    name: null,
+    admin: false,
+    remembered: false,
+  };
+  let session: Session =
+    scenario === 'signed-out'
+      ? nobody
+      : { state: scenario === 'expired' ? 'expired' : 'signed_in', ...user, admin: true, remembered: true };
+  let connection: Connection =
+    scenario === 'offline'
+      ? { state: 'cloud_unreachable', since: new Date(now - 12 * 60_000).toISOString() }
+      : { state: session.state === 'signed_in' ? 'live' : 'signed_out', since: new Date(now).toISOString() };
+  let trusted: string | null = null;
+  if (scenario === 'offline') rows.asOf = connection.since;
+
+  const failures = new Map<string, AppError>();
+  const controls: MockControls = {
+    rows,
+    jobs,
+    failNext: (call, error) => failures.set(call, { ...refusal(error.code), ...error }),
+    setConnection(next) {
+      connection = next;
+      emit({ type: 'connection', connection });
+    },
+    endSession() {
+      session = { ...session, state: 'expired' };
+      emit({ type: 'session', session });
+      controls.setConnection({ state: 'session_ended', since: new Date().toISOString() });
+    },
+    dialogs: { confirmed: true },
+    calls: [],
+  };
+  window.tillwatchMock = controls;
+
+  if (scenario === 'demo' || scenario === 'many') playLive(rows, emitGrid, () => connection.state === 'live');
+  if (scenario === 'errors') {
+    for (const call of ['refresh', 'exportExcel', 'runJob', 'saveArchive', 'resetDatabase']) {
+      failures.set(call, refusal(call === 'exportExcel' ? 'file_unwritable' : 'internal'));
+    }
+  }
+
+  const untrusted = 'a1b2c3d4e5f60718293a4b5c6d7e8f90112233445566778899aabbccddeeff00';
+  const calls: Backend = {
+    async subscribe(listener) {
+      listeners.push(listener);
+      listener({ type: 'connection', connection });
+    },
+    appInfo: async () => ({ version: '0.1.0', os: 'linux', debug: true }),
+    settings: async () => settings,
+    async saveSettings(next) {
+      settings = next;
+    },
+    session: async () => session,
+    async signIn(url, email, password) {
+      await pause(150);
+      if (url.includes('untrusted') && trusted !== url) {
+        throw refusal('certificate_untrusted', { host: new URL(url).host, sha256: untrusted });
+      }
+      if (url.includes('changed') && trusted !== url) {
+        const pinned = untrusted.split('').reverse().join('');
+        throw refusal('certificate_changed', { host: new URL(url).host, sha256: untrusted, pinned });
+      }
+      if (url.includes('down')) throw refusal('cloud_unreachable');
+      if (password === 'wrong') throw refusal('invalid_credentials');
+      session = { state: 'signed_in', url, email, name: user.name, admin: true, remembered: true };
+      settings = { ...settings, last_url: url, last_email: email };
+      emit({ type: 'session', session });
+      controls.setConnection({ state: 'live', since: new Date().toISOString() });
+      return session;
+    },
+    async trustCertificate(url) {
+      trusted = url;
+    },
+    async signOut() {
+      session = nobody;
+      emit({ type: 'session', session });
+      controls.setConnection({ state: 'signed_out', since: null });
+    },
+    async setQuery(query) {
+      rows.query = structuredClone(query);
+      rows.changed();
+      return rows.summary();
+    },
+    summary: async () => rows.summary(),
+    async gridWindow(offset, limit) {
+      const { version } = rows.summary();
+      return { version, offset, rows: structuredClone(rows.matching.slice(offset, offset + limit)) };
+    },
+    row: async (id) => structuredClone(rows.rows.find((row) => row.id === id) ?? null),
+    async select(op) {
+      rows.select(op);
+      return rows.summary();
+    },
+    selectedRows: async () => structuredClone(rows.rows.filter((row) => row.selected).slice(0, 1000)),
+    outletOptions: async () => rows.options(),
+    async refresh() {
+      await pause(200);
+      rows.asOf = new Date().toISOString();
+      emitGrid();
+    },
+    requestLogs: async (ids, from, to, maxBytes, whenOffline) =>
+      ids.map((id) => jobs.requestLogs(id, from, to, maxBytes, whenOffline)),
+    resetDatabase: async (id, confirm, expectedGeneration, collectLogs, discardUnsent) =>
+      jobs.reset(id, confirm, expectedGeneration, collectLogs, discardUnsent),
+    runJob: async (id, kind) => jobs.run(id, kind),
+    cancelJob: async (id) => jobs.cancel(id),
+    jobs: async () => jobs.all(),
+    saveArchive: async (archive) => (controls.dialogs.confirmed ? jobs.download(archive) : null),
+    saveArchives: async (archives) =>
+      controls.dialogs.confirmed ? Promise.all(archives.map((archive) => jobs.download(archive))) : null,
+    cancelDownload: async (id) => jobs.cancelDownload(id),
+    showInFolder: async () => undefined,
+    async exportExcel(request) {
+      await pause(200);
+      if (!controls.dialogs.confirmed) return null;
+      return { path: `/home/mara/${request.file_name}.xlsx`, rows: rows.matching.length };
+    },
+  };
+  return recorded(calls, controls, failures);
+}
+
+/** Writes down each call, and refuses those that were told to fail. */
+function recorded(calls: Backend, controls: MockControls, failures: Map<string, AppError>): Backend {
+  return new Proxy(calls, {
+    get(target, name: string) {
+      const call = target[name as keyof Backend] as (...args: unknown[]) => Promise<unknown>;
+      return async (...args: unknown[]) => {
+        controls.calls.push({ name, args });
+        const failure = failures.get(name);
+        failures.delete(name);
+        if (failure) throw failure;
+        return call(...args);
+      };
+    },
+  });
+}
+
+/** A little life: stores sync, and now and then one falls over or recovers. */
+function playLive(rows: MockRows, emit: () => void, isLive: () => boolean): void {
+  let n = 0;
+  setInterval(() => {
+    if (!isLive() || rows.rows.length === 0) return;
+    n += 1;
+    const now = Date.now();
+    for (let i = 0; i < 5; i += 1) {
+      const row = rows.rows[(n * 31 + i * 17) % rows.rows.length];
+      if (row && row.link_state === 'online' && row.error === null) {
+        row.last_success_at = new Date(now).toISOString();
+        row.last_report_at = row.last_success_at;
+        row.revision += 1;
+      }
+    }
+    const troubled = rows.rows[(n * 7) % rows.rows.length];
+    if (troubled && n % 40 === 0) breakExchange(troubled, now, n, 0.01);
+    if (troubled && n % 60 === 0) cutLink(troubled, now, 'connection_lost', 0);
+    rows.asOf = new Date(now).toISOString();
+    rows.changed();
+    emit();
+  }, 3000);
+}
+
+export function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}

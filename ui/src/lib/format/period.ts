@@ -1,0 +1,89 @@
+// Periods: the filter's number and unit, and the times that a person types in a named zone.
+
+import { parseAbsolute, parseDateTime, toCalendarDateTime, toZoned } from '@internationalized/date';
+
+export type Unit = 'days' | 'hours' | 'minutes';
+
+/** The largest number that the filter takes; more says nothing that "any" does not. */
+export const MAX_PERIOD = 9999;
+
+const written: Record<Unit, [string, string]> = {
+  days: ['P', 'D'],
+  hours: ['PT', 'H'],
+  minutes: ['PT', 'M'],
+};
+const milliseconds: Record<Unit, number> = { days: 86_400_000, hours: 3_600_000, minutes: 60_000 };
+
+export function toIso(value: number, unit: Unit): string {
+  const [before, after] = written[unit];
+  return `${before}${value}${after}`;
+}
+
+export function fromIso(iso: string): { value: number; unit: Unit } | null {
+  for (const unit of ['days', 'hours', 'minutes'] as const) {
+    const [before, after] = written[unit];
+    const match = new RegExp(`^${before}(\\d+)${after}$`).exec(iso);
+    if (match) return { value: Number(match[1]), unit };
+  }
+  return null;
+}
+
+export function isoToMilliseconds(iso: string): number {
+  const period = fromIso(iso);
+  return period ? period.value * milliseconds[period.unit] : Number.POSITIVE_INFINITY;
+}
+
+/** What was typed: null is "any", `invalid` can't be used. */
+export function readPeriodValue(text: string): number | null | 'invalid' {
+  const trimmed = text.trim();
+  if (trimmed === '') return null;
+  if (!/^\d+$/.test(trimmed)) return 'invalid';
+  const value = Number(trimmed);
+  return value >= 1 && value <= MAX_PERIOD ? value : 'invalid';
+}
+
+/** The value of a datetime-local field for a moment in a zone. */
+export function toLocal(moment: string, zone: string): string {
+  return toCalendarDateTime(parseAbsolute(moment, zone)).toString().slice(0, 16);
+}
+
+/** The moment that a datetime-local field means in a zone; null when it is empty or no time. */
+export function fromLocal(text: string, zone: string): string | null {
+  if (text === '') return null;
+  try {
+    return toZoned(parseDateTime(text), zone).toAbsoluteString();
+  } catch {
+    return null;
+  }
+}
+
+export type Preset = 'last_hour' | 'today' | 'yesterday' | 'last_7_days';
+
+/** A preset as the fields show it; ends are rounded up so that the present minute is inside. */
+export function presetPeriod(preset: Preset, zone: string, at = Date.now()): { from: string; to: string } {
+  const present = parseAbsolute(new Date(at).toISOString(), zone);
+  const minute = present.set({ second: 0, millisecond: 0 });
+  const next = minute.add({ minutes: 1 });
+  const midnight = minute.set({ hour: 0, minute: 0 });
+  const local = (time: typeof minute) => toCalendarDateTime(time).toString().slice(0, 16);
+  switch (preset) {
+    case 'last_hour':
+      return { from: local(minute.subtract({ hours: 1 })), to: local(next) };
+    case 'today':
+      return { from: local(midnight), to: local(next) };
+    case 'yesterday':
+      return { from: local(midnight.subtract({ days: 1 })), to: local(midnight) };
+    case 'last_7_days':
+      return { from: local(midnight.subtract({ days: 7 })), to: local(next) };
+  }
+}
+
+export const MIB = 1024 * 1024;
+
+/** Bytes of a size typed in MiB, as the locale writes numbers; null when out of 64 KiB to 2 GiB. */
+export function readMaxSize(text: string): number | null {
+  const trimmed = text.trim().replace(',', '.');
+  if (!/^\d*\.?\d+$|^\d+\.$/.test(trimmed)) return null;
+  const bytes = Math.round(Number(trimmed) * MIB);
+  return bytes >= 64 * 1024 && bytes <= 2048 * MIB ? bytes : null;
+}

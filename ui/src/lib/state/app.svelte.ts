@@ -1,0 +1,246 @@
+// Everything the window knows, fed by the core's events.
+
+import { createContext } from 'svelte';
+import { SvelteMap } from 'svelte/reactivity';
+import type {
+  AppEvent,
+  AppInfo,
+  Backend,
+  ColumnSetting,
+  Connection,
+  Download,
+  Job,
+  Row,
+  Session,
+  Settings,
+} from '../backend/types';
+import { clampWidth, mergeColumns } from '../columns';
+import { m } from '../paraglide/messages';
+import { overwriteGetLocale } from '../paraglide/runtime';
+import { Clock } from './clock.svelte';
+import { Filters } from './filters.svelte';
+import { Grid } from './grid.svelte';
+import { Notices } from './notices.svelte';
+
+export const [getApp, setApp] = createContext<App>();
+
+export type OpenDialog = { kind: 'logs'; rows: Row[] } | { kind: 'reset'; row: Row } | null;
+
+const running = ['queued', 'in_progress', 'cancel_requested'];
+export const isRunning = (job: { state: string }) => running.includes(job.state);
+
+export class App {
+  readonly clock = new Clock();
+  readonly notices = new Notices();
+  readonly grid: Grid;
+  readonly filters: Filters;
+  info = $state.raw<AppInfo | null>(null);
+  session = $state.raw<Session | null>(null);
+  connection = $state.raw<Connection>({ state: 'connecting', since: null });
+  settings = $state.raw<Settings>({
+    language: 'system',
+    theme: 'system',
+    density: 'compact',
+    times: 'viewer',
+    last_url: null,
+    last_email: null,
+    columns: [],
+    query: null,
+  });
+  columns = $state.raw<ColumnSetting[]>(mergeColumns([]));
+  readonly jobs = new SvelteMap<string, Job>();
+  readonly downloads = new SvelteMap<string, Download>();
+  /** The one selected store, for the details. */
+  selectedRow = $state.raw<Row | null>(null);
+  dialog = $state.raw<OpenDialog>(null);
+  settingsOpen = $state(false);
+  detailsOpen = $state(false);
+  activityOpen = $state(false);
+
+  live = $derived(this.connection.state === 'live');
+  /** Why what needs the cloud can't be done; null when it can. */
+  cloudReason = $derived(this.live ? null : m.why_cloud());
+  runningJobs = $derived([...this.jobs.values()].filter(isRunning));
+  runningDownloads = $derived([...this.downloads.values()].filter(({ state }) => state === 'running'));
+
+  private readingSelection = false;
+  private selectionStale = false;
+  private saving: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(readonly backend: Backend) {
+    const failed = (thrown: unknown) => this.notices.error(thrown, m.col_organization());
+    this.grid = new Grid(backend, failed);
+    this.filters = new Filters(
+      backend,
+      (summary, query) => {
+        this.takeSummary(summary);
+        this.saveSettings({ query });
+      },
+      failed,
+    );
+    overwriteGetLocale(() => this.locale);
+  }
+
+  get locale(): 'en' | 'ru' {
+    if (this.settings.language !== 'system') return this.settings.language;
+    return navigator.language.toLowerCase().startsWith('ru') ? 'ru' : 'en';
+  }
+
+  /** Reads everything once, then lives on events. */
+  async start(): Promise<void> {
+    const [settings, session, info] = await Promise.all([
+      this.backend.settings(),
+      this.backend.session(),
+      this.backend.appInfo(),
+    ]);
+    this.settings = settings;
+    this.columns = mergeColumns(settings.columns);
+    this.info = info;
+    this.session = session;
+    await this.backend.subscribe((event) => this.take(event));
+    if (session.state !== 'signed_out') await this.load();
+  }
+
+  async signIn(url: string, email: string, password: string): Promise<void> {
+    const session = await this.backend.signIn(url, email, password);
+    this.session = session;
+    this.settings = { ...this.settings, last_url: session.url, last_email: session.email };
+    if (!session.remembered) this.notices.info(m.signin_not_remembered());
+    await this.load();
+  }
+
+  async signOut(): Promise<void> {
+    try {
+      await this.backend.signOut();
+      this.session = await this.backend.session();
+      this.jobs.clear();
+      this.downloads.clear();
+      this.dialog = null;
+      this.detailsOpen = false;
+      this.activityOpen = false;
+    } catch (thrown) {
+      this.notices.error(thrown, m.sign_out());
+    }
+  }
+
+  async refresh(): Promise<void> {
+    try {
+      await this.backend.refresh();
+      await this.readOptions();
+    } catch (thrown) {
+      this.notices.error(thrown, m.action_refresh());
+    }
+  }
+
+  saveSettings(change: Partial<Settings>): void {
+    this.settings = { ...this.settings, ...change };
+    clearTimeout(this.saving);
+    this.saving = setTimeout(() => {
+      this.backend.saveSettings(this.settings).catch((thrown) => this.notices.error(thrown, m.settings()));
+    }, 300);
+  }
+
+  setColumns(columns: ColumnSetting[]): void {
+    this.columns = columns;
+    this.saveSettings({ columns });
+  }
+
+  resizeColumn(key: string, width: number): void {
+    const columns = this.columns.map((column) =>
+      column.key === key ? { ...column, width: clampWidth(width) } : column,
+    );
+    this.setColumns(columns);
+  }
+
+  /** The zone in which times of this store are written. */
+  zone(row: { time_zone: string }): string | undefined {
+    return this.settings.times === 'outlet' ? row.time_zone : undefined;
+  }
+
+  jobsOf(posServerId: string): Job[] {
+    return [...this.jobs.values()]
+      .filter((job) => job.pos_server_id === posServerId)
+      .sort((a, b) => b.requested_at.localeCompare(a.requested_at));
+  }
+
+  async openLogs(rows?: Row[]): Promise<void> {
+    try {
+      const chosen = rows ?? (await this.backend.selectedRows());
+      if (chosen.length > 0) this.dialog = { kind: 'logs', rows: chosen };
+    } catch (thrown) {
+      this.notices.error(thrown, m.action_retrieve_logs());
+    }
+  }
+
+  /** Reads the store anew, so that the dialog speaks of its present database. */
+  async openReset(id: string): Promise<void> {
+    try {
+      const row = await this.backend.row(id);
+      if (row) this.dialog = { kind: 'reset', row };
+    } catch (thrown) {
+      this.notices.error(thrown, m.action_reset_database());
+    }
+  }
+
+  private async load(): Promise<void> {
+    const [summary, jobs] = await Promise.all([this.backend.summary(), this.backend.jobs()]);
+    for (const job of jobs) this.jobs.set(job.id, job);
+    this.takeSummary(summary);
+    await this.filters.restore(this.settings.query ?? this.filters.query);
+    await this.readOptions();
+  }
+
+  private async readOptions(): Promise<void> {
+    this.filters.options = await this.backend.outletOptions();
+  }
+
+  private take(event: AppEvent): void {
+    switch (event.type) {
+      case 'grid':
+        return this.takeSummary(event.summary);
+      case 'connection':
+        this.connection = event.connection;
+        return;
+      case 'job':
+        this.jobs.set(event.job.id, event.job);
+        return;
+      case 'download':
+        this.downloads.set(event.download.id, event.download);
+        return;
+      case 'session':
+        this.session = event.session;
+        return;
+    }
+  }
+
+  private takeSummary(summary: Grid['summary']): void {
+    const before = this.grid.summary;
+    this.grid.update(summary);
+    if (summary.total !== before.total) {
+      this.readOptions().catch((thrown) => this.notices.error(thrown, m.filter_organization()));
+    }
+    void this.readSelection();
+  }
+
+  /** Keeps the details true: one read at a time, the last state wins. */
+  async readSelection(): Promise<void> {
+    this.selectionStale = true;
+    if (this.readingSelection) return;
+    this.readingSelection = true;
+    try {
+      while (this.selectionStale) {
+        this.selectionStale = false;
+        if (this.grid.summary.selected !== 1) {
+          this.selectedRow = null;
+          continue;
+        }
+        const [row] = await this.backend.selectedRows();
+        this.selectedRow = row ?? null;
+      }
+    } catch (thrown) {
+      this.notices.error(thrown, m.details_label());
+    } finally {
+      this.readingSelection = false;
+    }
+  }
+}

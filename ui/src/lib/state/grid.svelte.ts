@@ -1,0 +1,118 @@
+// The grid's rows: only a window of them is here; order, filter and selection live in the core.
+
+import type { Backend, GridSummary, Row, SelectOp } from '../backend/types';
+
+const KEPT_ROWS = 1500;
+
+/** Where the keyboard is: row -1 is the header. */
+export interface Active {
+  row: number;
+  column: number;
+}
+
+export class Grid {
+  summary = $state.raw<GridSummary>({
+    version: 0,
+    total: 0,
+    matching: 0,
+    selected: 0,
+    errors: 0,
+    update_required: 0,
+    offline: 0,
+    unknown: 0,
+    as_of: null,
+    loaded: false,
+  });
+  active = $state.raw<Active>({ row: 0, column: 0 });
+  /** The rows could not be read. */
+  failure = $state.raw<unknown>(null);
+  /** Where a range starts. */
+  private anchor = 0;
+  private rows = $state.raw<ReadonlyMap<number, Row>>(new Map());
+  private version = -1;
+  private wanted: { offset: number; limit: number } | null = null;
+  private last = { offset: 0, limit: 60 };
+  private running = false;
+
+  constructor(
+    private readonly backend: Backend,
+    private readonly onError: (thrown: unknown) => void,
+  ) {}
+
+  rowAt(index: number): Row | undefined {
+    return this.rows.get(index);
+  }
+
+  /** Takes what the core told, and reads the window again when the rows are others. */
+  update(summary: GridSummary): void {
+    // Answers may overtake each other.
+    if (summary.version < this.summary.version) return;
+    this.summary = summary;
+    const lastRow = Math.max(0, summary.matching - 1);
+    if (this.active.row > lastRow) this.active = { ...this.active, row: lastRow };
+    this.anchor = Math.min(this.anchor, lastRow);
+    if (summary.version !== this.version) this.want(this.last.offset, this.last.limit);
+  }
+
+  /** Makes sure that these rows are here, soon. */
+  show(offset: number, limit: number): void {
+    this.last = { offset, limit };
+    if (this.version === this.summary.version) {
+      let missing = false;
+      const end = Math.min(offset + limit, this.summary.matching);
+      for (let index = offset; index < end && !missing; index += 1) missing = !this.rows.has(index);
+      if (!missing) return;
+    }
+    this.want(offset, limit);
+  }
+
+  async select(op: SelectOp): Promise<void> {
+    if (op.op === 'only' || op.op === 'toggle') this.anchor = op.index;
+    try {
+      this.update(await this.backend.select(op));
+    } catch (thrown) {
+      this.onError(thrown);
+    }
+  }
+
+  /** From where the last single choice was made to here. */
+  extendTo(index: number): Promise<void> {
+    return this.select({ op: 'range', from: this.anchor, to: index });
+  }
+
+  private want(offset: number, limit: number): void {
+    this.wanted = { offset, limit };
+    if (!this.running) void this.run();
+  }
+
+  private async run(): Promise<void> {
+    this.running = true;
+    while (this.wanted !== null) {
+      const { offset, limit } = this.wanted;
+      this.wanted = null;
+      try {
+        const window = await this.backend.gridWindow(offset, limit);
+        const fresh = window.version !== this.version || this.rows.size > KEPT_ROWS;
+        const rows = new Map(fresh ? [] : this.rows);
+        window.rows.forEach((row, i) => {
+          const index = window.offset + i;
+          const before = this.rows.get(index);
+          rows.set(index, before && same(before, row) ? before : row);
+        });
+        this.version = window.version;
+        this.rows = rows;
+        this.failure = null;
+      } catch (thrown) {
+        this.failure = thrown;
+        this.onError(thrown);
+      }
+    }
+    this.running = false;
+  }
+}
+
+/** Whether nothing on screen would differ. */
+function same(a: Row, b: Row): boolean {
+  if (a.id !== b.id || a.revision !== b.revision || a.selected !== b.selected) return false;
+  return JSON.stringify(a) === JSON.stringify(b);
+}

@@ -1,0 +1,129 @@
+// Words for codes: whatever the core or a store sends as a code gets its sentence here.
+
+import type { AppError, Evidence } from './backend/types';
+import { number } from './format/number';
+import { m } from './paraglide/messages';
+
+type Word = () => string;
+const table = m as unknown as Record<string, Word | undefined>;
+
+/** The message `prefix_code`, or what `otherwise` says for a code that this version does not know. */
+function word(prefix: string, code: string, otherwise: Word): string {
+  return (table[`${prefix}_${code}`] ?? otherwise)();
+}
+
+/** Codes of newer stores are shown as they are, in readable form. */
+const plain = (code: string) => code.replaceAll('_', ' ');
+
+export const errorTitle = (error: AppError) => word('err', error.code, m.err_other);
+export const errorHelp = (error: AppError) => word('err', `${error.code}_do`, m.err_other_do);
+
+export const linkWord = (state: string) => word('link', state, m.link_unknown);
+export const posWord = (state: string) => word('pos', state, m.pos_unknown);
+export const causeShort = (cause: string | null) =>
+  word('cause_short', cause ?? 'unknown', m.cause_short_unknown);
+export const jobKind = (kind: string) => word('job', kind, () => plain(kind));
+export const jobState = (state: string) => word('state', state, () => plain(state));
+export const phaseWord = (phase: string) => word('phase', phase, () => plain(phase));
+export const checkName = (name: string) => word('check', name, () => plain(name));
+export const syncError = (code: string) => word('sync', code, () => plain(code));
+export const syncErrorShort = (code: string) => word('sync_short', code, () => plain(code));
+export const columnTitle = (key: string) => word('col', key, () => plain(key));
+
+/** The cause of an offline venue as a sentence that says how sure it is. */
+export function causeSentence(cause: string | null, confidence: string | null): string {
+  const known = word('cause', cause ?? 'unknown', m.cause_unknown);
+  if (confidence === 'certain') return m.cause_certain({ cause: known });
+  if (confidence === 'likely') return m.cause_likely({ cause: known });
+  return m.cause_possible({ cause: known });
+}
+
+/** An observation in words; `time` is already written for the person. */
+export function evidenceSentence(evidence: Evidence, time: string): string {
+  const text = (key: string) => String(evidence.params[key] ?? '');
+  const count = evidence.params['count'] ?? evidence.params['outlets'];
+  switch (evidence.code) {
+    case 'closed_cleanly':
+      switch (text('reason')) {
+        case 'stopping':
+          return m.evidence_stopping({ time });
+        case 'restarting':
+          return m.evidence_restarting({ time });
+        case 'updating':
+          return m.evidence_updating({ time });
+        default:
+          return m.evidence_closed_cleanly({ time });
+      }
+    case 'fell_silent':
+      return m.evidence_fell_silent({ time });
+    case 'heartbeat':
+    case 'heartbeat_continues':
+      return m.evidence_heartbeat({ time });
+    case 'neighbours_fell_silent':
+    case 'outage_nearby':
+      return m.evidence_neighbours({ time, n: typeof count === 'number' ? number(count) : '?' });
+    case 'not_back_after_cloud_restart':
+      return m.evidence_restart({ time });
+    case 'replaced_by_newer_session':
+    case 'duplicate_identity':
+      return m.evidence_replaced({ time });
+    case 'version_unsupported':
+      return m.evidence_version({ time, version: text('version') });
+    case 'credentials_revoked':
+      return m.evidence_revoked({ time });
+    case 'last_seen':
+      return m.evidence_last_seen({ time });
+    default:
+      return m.evidence_other({ time, code: plain(evidence.code) });
+  }
+}
+
+/** Every word that the Excel file needs, by the keys that the core uses. */
+export function exportWords(): Record<string, string> {
+  const words: Record<string, string> = {};
+  const put = (prefix: string, codes: string[], say: (code: string) => string) => {
+    for (const code of codes) words[`${prefix}.${code}`] = say(code);
+  };
+  put('link', ['online', 'offline', 'never_connected', 'unknown'], linkWord);
+  put('pos', ['running', 'not_responding', 'stopped', 'unknown'], posWord);
+  put('cause', causes, causeShort);
+  put('sync', syncErrors, syncErrorShort);
+  put('job', jobKinds, jobKind);
+  put('state', ['queued', 'in_progress', 'cancel_requested'], jobState);
+  words['highlight.error'] = m.badge_error();
+  words['highlight.update_required'] = m.badge_update();
+  words['highlight.none'] = m.none();
+  return words;
+}
+
+export const causes = [
+  'service_stopped',
+  'connection_lost',
+  'websocket_blocked',
+  'version_unsupported',
+  'credentials_revoked',
+  'outage_nearby',
+  'duplicate_identity',
+  'unknown',
+];
+
+export const syncErrors = [
+  'database_inconsistent',
+  'database_corrupt',
+  'cloud_unreachable',
+  'tls_failed',
+  'clock_skewed',
+  'credentials_revoked',
+  'version_unsupported',
+  'server_error',
+  'disk_full',
+];
+
+export const jobKinds = [
+  'retrieve_logs',
+  'reset_database',
+  'restore_database',
+  'restart_pos',
+  'exchange_now',
+  'diagnose',
+];
