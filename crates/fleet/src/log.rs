@@ -4,8 +4,9 @@
 //! compressed. Among the lines are stack traces and the card networks' public test numbers, so that an
 //! archive shows how both are treated.
 
+use std::fmt::{Display, Write as _};
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, TimeZone, Utc};
@@ -105,12 +106,12 @@ impl Log {
         while at < to {
             let mut line = |at: DateTime<Utc>, entry: &str| {
                 if at < to {
-                    text.push_str(&format!("{} {entry}\n", stamp(at, self.zone)));
+                    let _ = writeln!(text, "{} {entry}", stamp(at, self.zone));
                 }
             };
             match past.failing_since {
                 Some((since, error)) if at >= since => {
-                    line(at, &failed(error, (at - since).num_minutes() + 1))
+                    line(at, &failed(error, (at - since).num_minutes() + 1));
                 }
                 _ if rng.random_ratio(1, 700) => {
                     line(at, BROKEN_CONNECTION);
@@ -199,7 +200,7 @@ WARN  [Devices] Fiscal printer FP-1 did not answer in 3000 ms; tried again
 System.TimeoutException: The operation has timed out.
    at Pos.Devices.SerialLink.Read(Byte[] buffer) in SerialLink.cs:line 40";
 
-fn stamp(at: DateTime<Utc>, zone: Tz) -> impl std::fmt::Display {
+fn stamp(at: DateTime<Utc>, zone: Tz) -> impl Display {
     at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S,%3f")
 }
 

@@ -26,8 +26,8 @@ enum Command {
     /// Runs the POS server until it is stopped.
     Run {
         /// The store's data dir, shared with its connector.
-        #[arg(long, default_value = "tillwatch-store", env = "TILLWATCH_DATA_DIR")]
-        data_dir: PathBuf,
+        #[arg(long)]
+        data_dir: Option<PathBuf>,
         /// The cloud to exchange with; the identity's by default.
         #[arg(long)]
         cloud: Option<Url>,
@@ -76,9 +76,22 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
     tokio::spawn(stop_when_told(shutdown.clone()));
     // Not println!, which panics when nobody reads any more.
     let _ = writeln!(std::io::stdout(), "reporting on http://{address}");
+    let data_dir = data_dir.unwrap_or_else(default_data_dir);
     let options = Options { data_dir, cloud, pos_version };
     tillwatch_pos_server::run(options, listener, shutdown).await?;
     Ok(())
+}
+
+/// Where a connector keeps a store's files when it is not told otherwise.
+fn default_data_dir() -> PathBuf {
+    if cfg!(windows) {
+        let base = std::env::var_os("ProgramData").unwrap_or_else(|| r"C:\ProgramData".into());
+        PathBuf::from(base).join("Tillwatch")
+    } else if cfg!(target_os = "macos") {
+        "/Library/Application Support/Tillwatch".into()
+    } else {
+        "/var/lib/tillwatch".into()
+    }
 }
 
 fn pos_version(text: &str) -> Result<String, String> {

@@ -104,5 +104,5 @@ impl Database {
 
 /// A guest whom no cloud knows.
 fn stray_row() -> Row {
-    Row::Guests(Guest { id: Uuid::from_u128(0x5712a7), name: "Stray row".into(), phone: None, card: None })
+    Row::Guests(Guest { id: Uuid::from_u128(0x5712_a7d1), name: "Stray row".into(), phone: None, card: None })
 }

@@ -20,6 +20,8 @@ pub struct Desk {
     pub reports: watch::Receiver<Option<Report>>,
     /// Asks for an exchange.
     pub asks: mpsc::Sender<Ask>,
+    /// Turns true when its connector first asked for a report.
+    pub asked: watch::Sender<bool>,
 }
 
 /// Serves `GET /{n}/report` and `POST /{n}/exchange` for the n-th desk until `shutdown`.
@@ -39,6 +41,7 @@ type Desks = State<Arc<Vec<Desk>>>;
 
 async fn report(State(desks): Desks, Path(number): Path<usize>) -> Result<Json<Report>, StatusCode> {
     let desk = desks.get(number).ok_or(StatusCode::NOT_FOUND)?;
+    desk.asked.send_if_modified(|asked| !std::mem::replace(asked, true));
     desk.reports.borrow().clone().map(Json).ok_or(StatusCode::SERVICE_UNAVAILABLE)
 }
 
