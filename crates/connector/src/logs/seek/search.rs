@@ -1,0 +1,141 @@
+//! Binary search for the ends of a period in a large file, by byte offset.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::{MARGIN, SAMPLES, Stop};
+use crate::logs::source::Source;
+use crate::logs::timestamp::{Stamp, Times};
+
+/// How much is read at a place to find a line with a time.
+const LOOK: usize = 4 << 10;
+/// How much is read at a sample.
+const SAMPLE: usize = 2 << 10;
+/// If there is no time in this much text, the file is not one to search in.
+const FARTHEST: usize = 1 << 20;
+/// A line's time stands within this many bytes of its start.
+const TIME_WITHIN: usize = 512;
+
+/// Where else than at the start to look at a file to learn how it writes times, and how much: some places
+/// within, then the end.
+pub(super) fn survey_places(len: u64, surveyed: u64) -> impl Iterator<Item = (u64, u64)> {
+    const WITHIN: u64 = 12;
+    let rest = len.saturating_sub(surveyed);
+    let within = (1..=WITHIN).map(move |index| (surveyed + rest / (WITHIN + 1) * index, LOOK as u64));
+    let end = (len.saturating_sub(surveyed).max(surveyed), surveyed);
+    within.filter(move |_| rest > 4 * surveyed).chain((rest > 0).then_some(end))
+}
+
+/// A search in one file. Remembers every time that it sees, to tell whether they are in order.
+pub(super) struct Search<'a> {
+    source: &'a Source,
+    times: &'a mut Times,
+    seen: BTreeMap<u64, Stamp>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(source: &'a Source, times: &'a mut Times) -> Self {
+        Self { source, times, seen: BTreeMap::new(), buffer: Vec::new() }
+    }
+
+    /// Which bytes hold the entries with `from ≤ t < to`; nothing if there are none.
+    pub(super) fn range(&mut self, from: i64, to: i64) -> Result<Option<Range<u64>>, Stop> {
+        let len = self.source.len();
+        // Where clocks were changed, lines in order may seem to go back by as much as that.
+        let start_at = from - self.times.jump_near(from);
+        let end_at = to + self.times.jump_near(to);
+        let mut start = self.first_not(0, |stamp| stamp.latest < start_at)?;
+        let end = self.first_not(start, |stamp| stamp.earliest < end_at)?;
+        for index in 0..SAMPLES {
+            self.look(len / SAMPLES * index, SAMPLE)?;
+        }
+        self.look(start.saturating_sub(MARGIN), MARGIN as usize)?;
+        self.look(end, MARGIN as usize)?;
+        self.check_order()?;
+        // What precedes the first entry goes with it.
+        if start < FARTHEST as u64 && self.seen.range(..start).next().is_none() {
+            start = 0;
+        }
+        Ok((start < end).then_some(start..end))
+    }
+
+    /// The first entry that starts at or after an offset.
+    pub(super) fn entry_from(&mut self, at: u64) -> Result<Option<(u64, Stamp)>, Stop> {
+        let mut size = LOOK;
+        loop {
+            let (first, ended) = self.look(at, size)?;
+            match first {
+                Some(entry) => return Ok(Some(entry)),
+                None if ended => return Ok(None),
+                // Not a file in which entries can be found: read through it.
+                None if size >= FARTHEST => return Err(Stop::Disorder),
+                None => size *= 4,
+            }
+        }
+    }
+
+    /// The offset of the first entry for which `before` does not hold; the file's end if it holds for all.
+    fn first_not(&mut self, start: u64, before: impl Fn(Stamp) -> bool) -> Result<u64, Stop> {
+        let len = self.source.len();
+        // `before` holds for every entry that starts before `low`, and not for the one at `found`; none starts
+        // from `high` to `found`.
+        let (mut low, mut high, mut found) = (start, len, len);
+        while high - low > LOOK as u64 {
+            let middle = low + (high - low) / 2;
+            match self.entry_from(middle)? {
+                Some((at, stamp)) if at < high => {
+                    if before(stamp) {
+                        low = at + 1;
+                    } else {
+                        (high, found) = (middle, at);
+                    }
+                }
+                _ => high = middle,
+            }
+        }
+        // The little that is left is seen by one look.
+        self.look(low, 2 * LOOK)?;
+        let here = self.seen.range(low..high.max(low)).find(|(_, stamp)| !before(**stamp));
+        Ok(here.map_or(found, |(at, _)| *at))
+    }
+
+    /// Reads at an offset and remembers the times of the lines that start there. Gives the first of them, and
+    /// whether the file ends here.
+    fn look(&mut self, at: u64, size: usize) -> Result<(Option<(u64, Stamp)>, bool), Stop> {
+        // With the byte before, a line that starts right here is told from the rest of one.
+        let from = at.saturating_sub(1);
+        self.buffer.resize(size, 0);
+        let read = self.source.read_at(from, &mut self.buffer)?;
+        let ended = from + read as u64 >= self.source.len() || read < size;
+        let text = &self.buffer[..read];
+        let mut start = if at == 0 { 0 } else { memchr::memchr(b'\n', text).map_or(read, |end| end + 1) };
+        let mut first = None;
+        while start < read {
+            let line_end = memchr::memchr(b'\n', &text[start..]).map(|end| start + end + 1);
+            // A line that is cut off before its time could stand is left to another look.
+            if line_end.is_none() && !ended && read - start < TIME_WITHIN {
+                break;
+            }
+            let end = line_end.unwrap_or(read);
+            if let Some(stamp) = self.times.read(&text[start..end]) {
+                let offset = from + start as u64;
+                self.seen.insert(offset, stamp);
+                first = first.or(Some((offset, stamp)));
+            }
+            start = end;
+        }
+        Ok((first, ended))
+    }
+
+    fn check_order(&self) -> Result<(), Stop> {
+        let mut newest = i64::MIN;
+        for stamp in self.seen.values() {
+            if stamp.latest < newest {
+                return Err(Stop::Disorder);
+            }
+            newest = newest.max(stamp.earliest);
+        }
+        Ok(())
+    }
+}

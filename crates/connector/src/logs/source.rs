@@ -1,0 +1,315 @@
+//! Reading a log file: as it is, unpacked or transcoded, as a stream or at an offset.
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+
+use encoding_rs::{CoderResult, Decoder, Encoding};
+use flate2::read::MultiGzDecoder;
+
+/// How much is read at a time.
+const BUFFER: usize = 128 * 1024;
+/// Longer lines are handled in pieces.
+const LONGEST_LINE: usize = 256 * 1024;
+
+/// An open log file. Counts what it reads.
+pub(super) struct Source {
+    file: File,
+    len: u64,
+    gzip: bool,
+    utf16: Option<&'static Encoding>,
+    read_bytes: Cell<u64>,
+}
+
+impl Source {
+    /// Looks at the start of the file to learn what it is.
+    pub(super) fn new(file: File) -> io::Result<Self> {
+        let len = file.metadata()?.len();
+        let mut source = Self { file, len, gzip: false, utf16: None, read_bytes: Cell::new(0) };
+        let mut head = [0; 3];
+        let read = source.read_at(0, &mut head)?;
+        source.gzip = head[..read] == [0x1f, 0x8b, 8];
+        if source.gzip {
+            let mut start = Vec::new();
+            // An archive that is cut short says so when it is read.
+            let _ = source.stream()?.take(2).read_to_end(&mut start);
+            source.utf16 = utf16(&start);
+        } else {
+            source.utf16 = utf16(&head[..read]);
+        }
+        Ok(source)
+    }
+
+    /// Its size when it was opened; what is appended meanwhile is not read.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Bytes read of the file so far.
+    pub(super) fn read_bytes(&self) -> u64 {
+        self.read_bytes.get()
+    }
+
+    /// Whether offsets of the file are offsets of its lines.
+    pub(super) fn is_seekable(&self) -> bool {
+        !self.gzip && self.utf16.is_none()
+    }
+
+    /// What the manifest says of it.
+    pub(super) fn encoding(&self, start: &[u8]) -> &'static str {
+        match self.utf16 {
+            Some(encoding) if encoding == encoding_rs::UTF_16BE => "utf-16be",
+            Some(_) => "utf-16le",
+            None => match std::str::from_utf8(start) {
+                Ok(_) => "utf-8",
+                // The start was cut within a character.
+                Err(error) if error.error_len().is_none() => "utf-8",
+                Err(_) => "bytes",
+            },
+        }
+    }
+
+    /// The whole text from its start.
+    pub(super) fn stream(&self) -> io::Result<Box<dyn Read + '_>> {
+        let range = self.range(0, self.len);
+        let unpacked: Box<dyn Read + '_> = if self.gzip {
+            Box::new(MultiGzDecoder::new(BufReader::with_capacity(BUFFER, range)))
+        } else {
+            Box::new(range)
+        };
+        Ok(match self.utf16 {
+            Some(encoding) => Box::new(Transcoded::new(unpacked, encoding)),
+            None => unpacked,
+        })
+    }
+
+    /// The bytes of a range, as they are.
+    pub(super) fn range(&self, start: u64, end: u64) -> RangeReader<'_> {
+        RangeReader { source: self, at: start, end: end.min(self.len) }
+    }
+
+    /// Reads at an offset until `buffer` is full or the file ends.
+    pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = buffer.len().min(usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX));
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut read = 0;
+        while read < wanted {
+            match file.read(&mut buffer[read..wanted]) {
+                // Cut short meanwhile, as by copying and truncating.
+                Ok(0) => break,
+                Ok(count) => read += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.read_bytes.set(self.read_bytes.get() + read as u64);
+        Ok(read)
+    }
+}
+
+fn utf16(start: &[u8]) -> Option<&'static Encoding> {
+    match start {
+        [0xff, 0xfe, ..] => Some(encoding_rs::UTF_16LE),
+        [0xfe, 0xff, ..] => Some(encoding_rs::UTF_16BE),
+        _ => None,
+    }
+}
+
+/// Reads a range of a file.
+pub(super) struct RangeReader<'a> {
+    source: &'a Source,
+    at: u64,
+    end: u64,
+}
+
+impl Read for RangeReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = buffer.len().min(usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX));
+        let read = self.source.read_at(self.at, &mut buffer[..most])?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+/// UTF-16 as UTF-8.
+struct Transcoded<R> {
+    inner: R,
+    decoder: Decoder,
+    input: Vec<u8>,
+    input_at: usize,
+    ended: bool,
+    finished: bool,
+    output: Vec<u8>,
+    output_at: usize,
+}
+
+impl<R: Read> Transcoded<R> {
+    fn new(inner: R, encoding: &'static Encoding) -> Self {
+        Self {
+            inner,
+            decoder: encoding.new_decoder_with_bom_removal(),
+            input: Vec::new(),
+            input_at: 0,
+            ended: false,
+            finished: false,
+            output: vec![0; 64 * 1024],
+            output_at: 64 * 1024,
+        }
+    }
+
+    fn refill(&mut self) -> io::Result<()> {
+        if self.input_at == self.input.len() && !self.ended {
+            self.input.resize(32 * 1024, 0);
+            let read = self.inner.read(&mut self.input)?;
+            self.input.truncate(read);
+            self.input_at = 0;
+            self.ended = read == 0;
+        }
+        self.output.resize(64 * 1024, 0);
+        let input = &self.input[self.input_at..];
+        let (result, read, written, _) = self.decoder.decode_to_utf8(input, &mut self.output, self.ended);
+        self.input_at += read;
+        self.output.truncate(written);
+        self.output_at = 0;
+        self.finished = self.ended && result == CoderResult::InputEmpty;
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for Transcoded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.output_at >= self.output.len() && !self.finished {
+            self.refill()?;
+        }
+        let rest = &self.output[self.output_at.min(self.output.len())..];
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        self.output_at += count;
+        Ok(count)
+    }
+}
+
+/// A line with its end, or a piece of one that is too long.
+pub(super) struct Line<'a> {
+    /// Where it starts, counted from where the reader started.
+    pub(super) offset: u64,
+    /// Its bytes.
+    pub(super) text: &'a [u8],
+    /// Whether this is the start of the line.
+    pub(super) is_start: bool,
+}
+
+/// Splits a stream into lines.
+pub(super) struct Lines<R> {
+    inner: R,
+    buffer: Vec<u8>,
+    start: usize,
+    filled: usize,
+    offset: u64,
+    within: bool,
+    ended: bool,
+    failed: Option<io::Error>,
+}
+
+impl<R: Read> Lines<R> {
+    pub(super) fn new(inner: R) -> Self {
+        let buffer = vec![0; LONGEST_LINE];
+        Self { inner, buffer, start: 0, filled: 0, offset: 0, within: false, ended: false, failed: None }
+    }
+
+    /// The next line. What was read before an error is given first.
+    pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+        let mut searched = 0;
+        let length = loop {
+            let held = &self.buffer[self.start..self.filled];
+            if let Some(end) = memchr::memchr(b'\n', &held[searched..]) {
+                break searched + end + 1;
+            }
+            searched = held.len();
+            if self.ended || self.failed.is_some() || searched == self.buffer.len() {
+                break searched;
+            }
+            if self.filled == self.buffer.len() {
+                self.buffer.copy_within(self.start..self.filled, 0);
+                self.filled -= self.start;
+                self.start = 0;
+            }
+            let most = (self.filled + BUFFER).min(self.buffer.len());
+            match self.inner.read(&mut self.buffer[self.filled..most]) {
+                Ok(0) => self.ended = true,
+                Ok(read) => self.filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => self.failed = Some(error),
+            }
+        };
+        if length == 0 {
+            return self.failed.take().map_or(Ok(None), Err);
+        }
+        let text = &self.buffer[self.start..self.start + length];
+        let line = Line { offset: self.offset, text, is_start: !self.within };
+        self.within = text.last() != Some(&b'\n');
+        self.start += length;
+        self.offset += length as u64;
+        Ok(Some(line))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn source(bytes: &[u8]) -> Source {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        Source::new(file).unwrap()
+    }
+
+    fn lines(source: &Source) -> Vec<(u64, usize, bool)> {
+        let mut lines = Lines::new(source.stream().unwrap());
+        let mut all = Vec::new();
+        while let Some(line) = lines.next().unwrap() {
+            all.push((line.offset, line.text.len(), line.is_start));
+        }
+        all
+    }
+
+    #[test]
+    fn lines_of_any_length_are_given() {
+        let mut text = b"one\n\n".to_vec();
+        text.extend(vec![b'x'; 600_000]);
+        text.extend(b"\nlast");
+        assert_eq!(
+            lines(&source(&text)),
+            [
+                (0, 4, true),
+                (4, 1, true),
+                (5, 262_144, true),
+                (262_149, 262_144, false),
+                (524_293, 75_713, false),
+                (600_006, 4, true)
+            ]
+        );
+    }
+
+    #[test]
+    fn utf16_and_gzip_come_out_as_utf8() {
+        let text = "2026-11-21 10:00:00 оплата €\r\nвторая 🙂\n";
+        for (big, name) in [(false, "utf-16le"), (true, "utf-16be")] {
+            let units = std::iter::once(0xfeff).chain(text.encode_utf16());
+            let bytes: Vec<u8> =
+                units.flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect();
+            let mut gzipped = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            gzipped.write_all(&bytes).unwrap();
+            for bytes in [bytes, gzipped.finish().unwrap()] {
+                let source = source(&bytes);
+                let mut read = String::new();
+                source.stream().unwrap().read_to_string(&mut read).unwrap();
+                assert_eq!(read, text);
+                assert_eq!((source.encoding(b""), source.is_seekable()), (name, false));
+            }
+        }
+    }
+}
