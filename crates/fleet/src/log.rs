@@ -102,7 +102,8 @@ impl Log {
         let mut rng = StdRng::seed_from_u64(past.seed ^ from.timestamp().unsigned_abs());
         let mut text = String::new();
         let mut at = from + TimeDelta::milliseconds(rng.random_range(0..60_000));
-        let mut cursor = 1000 + past.seed % 1000;
+        // About as many changes a day as are made up below, so that it grows from day to day.
+        let mut cursor = past.seed % 1000 + from.timestamp().unsigned_abs() / 86_400 % 1000 * 500;
         while at < to {
             let mut line = |at: DateTime<Utc>, entry: &str| {
                 if at < to {

@@ -38,7 +38,17 @@ struct SimulatedPos {
     database: Database,
     log: Log,
     exchange: ExchangeReport,
+    round: Round,
     reports: watch::Sender<Option<Report>>,
+}
+
+/// What the exchange under way has done so far.
+#[derive(Default)]
+struct Round {
+    changes: usize,
+    cursor: i64,
+    /// Everything was taken, and the cloud is told so.
+    confirming: bool,
 }
 
 /// How others reach it.
@@ -78,8 +88,16 @@ pub async fn run(setup: Setup, ends: Ends, shutdown: CancellationToken) {
     let Ends { mut hosted, mut asks, reports } = ends;
     let Setup { data_dir, trouble, past, client, log, first_after } = setup;
     let exchange = past_exchanges(&past, Utc::now());
-    let mut pos =
-        SimulatedPos { trouble, past, client, database: Database::new(&data_dir), log, exchange, reports };
+    let mut pos = SimulatedPos {
+        trouble,
+        past,
+        client,
+        database: Database::new(&data_dir),
+        log,
+        exchange,
+        round: Round::default(),
+        reports,
+    };
     let mut waiting: Vec<Ask> = Vec::new();
     let mut in_flight: InFlight = None;
     let mut next_at = Instant::now() + first_after;
@@ -93,6 +111,7 @@ pub async fn run(setup: Setup, ends: Ends, shutdown: CancellationToken) {
             Some(command) = hosted.recv() => {
                 // An exchange that is under way is dropped: what it brings is asked for again.
                 in_flight = None;
+                pos.round = Round::default();
                 waiting.clear();
                 let done = match command {
                     HostedCommand::Start(done) => {
@@ -278,7 +297,10 @@ impl SimulatedPos {
         if answer.more && answer.cursor == content.cursor {
             return Err((SyncError::ServerError, "The cloud's cursor does not advance.".to_owned()));
         }
-        if !answer.changes.is_empty() || answer.cursor != content.cursor {
+        let nothing_new = answer.changes.is_empty();
+        self.round.changes += answer.changes.len();
+        self.round.cursor = answer.cursor;
+        if !nothing_new || answer.cursor != content.cursor {
             content.apply(answer.changes, answer.cursor);
             self.database.write(&content).map_err(written)?;
         }
@@ -291,18 +313,21 @@ impl SimulatedPos {
             self.database.write(&content).map_err(written)?;
             return Err((SyncError::DatabaseInconsistent, found));
         }
-        Ok(false)
+        // Managers ask the cloud whether a campaign has reached this store: it is told at once.
+        Ok(!nothing_new && !std::mem::replace(&mut self.round.confirming, true))
     }
 
     /// Writes down how an exchange ended.
     fn ended(&mut self, end: Result<(), Failure>) {
         let now = Utc::now();
         self.exchange.last_attempt_at = Some(now);
+        let Round { changes, cursor, .. } = std::mem::take(&mut self.round);
         match end {
             Ok(()) => {
                 self.exchange.last_success_at = Some(now);
                 self.exchange.error = None;
-                self.log.line(now, "INFO  [Exchange] Exchange done");
+                self.log
+                    .line(now, &format!("INFO  [Exchange] Exchange done: changes={changes} cursor={cursor}"));
             }
             Err((error, message)) => {
                 let code = error.as_str().to_owned();

@@ -181,10 +181,12 @@ impl Exchanger {
         Ok(true)
     }
 
-    /// Page after page until nothing is left to take or to hand in.
+    /// Page after page until nothing is left to take or to hand in. After the last changes the cloud is told
+    /// once more where this store stands: managers ask there whether a campaign has reached it.
     async fn round(&mut self) -> Result<Moved, Failure> {
         let Some((_, client)) = &mut self.client else { return Ok(Moved::default()) };
         let mut moved = Moved::default();
+        let mut confirmed = false;
         loop {
             let position = blocking(&self.database, |database| database.open()?.position()).await?;
             if let Some(found) = &position.inconsistent
@@ -211,7 +213,7 @@ impl Exchanger {
             moved.changes += answer.changes.len();
             moved.transactions += position.pending.len();
             moved.cursor = answer.cursor;
-            let more = answer.more;
+            let (more, nothing_new) = (answer.more, answer.changes.is_empty());
             if let Some(found) =
                 blocking(&self.database, move |database| apply(&database, &position, &answer)).await?
             {
@@ -219,7 +221,10 @@ impl Exchanger {
             }
             let unsent = blocking(&self.database, |database| database.open()?.unsent()).await?;
             if !more && unsent == 0 {
-                return Ok(moved);
+                if nothing_new || confirmed {
+                    return Ok(moved);
+                }
+                confirmed = true;
             }
         }
     }

@@ -50,6 +50,8 @@ pub(crate) struct Inner {
     /// In the order of their arrival, as often as they arrived.
     pub(crate) received: Vec<Transaction>,
     pub(crate) requests: u64,
+    /// Where the store said that it stands.
+    pub(crate) cursor: i64,
 }
 
 #[derive(Clone)]
@@ -162,6 +164,7 @@ impl Cloud {
             Mood::Babble => return Json(json!({"hello": "captive portal"})).into_response(),
             Mood::Well | Mood::LoseAnswer => {}
         }
+        inner.cursor = request.cursor;
         inner.received.extend(request.transactions);
         if inner.mood == Mood::LoseAnswer {
             return (StatusCode::BAD_GATEWAY, "lost").into_response();

@@ -35,6 +35,8 @@ async fn the_first_exchange_fills_the_database_and_later_ones_bring_what_changed
     assert_eq!(pos.exchange_code().await, None);
     assert_eq!(count(&store, "guests"), 30);
     assert_eq!(count(&store, "guests WHERE name = 'Renamed'"), 1);
+    // The cloud knows at once that the store has everything.
+    assert_eq!(cloud.inner.lock().unwrap().cursor, 35);
     pos.stop().await;
     assert!(store.log().contains("Exchange done: changes=3"), "{}", store.log());
 }
