@@ -71,7 +71,7 @@ export function request(cloud, method, target, { token, json, body, headers = {}
 /** Signs in and gives a function `(method, path, options)` that throws on anything but success. */
 export async function signIn(cloud, email, password) {
   const answer = await request(cloud, 'POST', '/api/v1/sessions', { json: { email, password } });
-  if (answer.status !== 200) throw new Error(`sign-in: ${answer.status} ${JSON.stringify(answer.body)}`);
+  if (answer.status >= 300) throw new Error(`sign-in: ${answer.status} ${answer.body.code}`);
   const token = answer.body.access_token;
   const call = async (method, target, options = {}) => {
     const result = await request(cloud, method, `/api/v1${target}`, { token, ...options });

@@ -1,4 +1,4 @@
-//! Typed ids. All are UUIDv7, so that they sort by the time of their making.
+//! Typed ids. All are version 7 UUIDs, so that they sort by the time of their making.
 
 use std::fmt;
 use std::str::FromStr;
