@@ -16,8 +16,10 @@ pub(crate) struct Blobs(Arc<dyn ObjectStore>);
 impl Blobs {
     /// Objects as files under a directory, which is made when it is missing.
     pub(crate) fn directory(root: &FilePath) -> Result<Self, object_store::Error> {
-        std::fs::create_dir_all(root)
-            .map_err(|source| object_store::Error::Generic { store: "directory", source: Box::new(source) })?;
+        std::fs::create_dir_all(root).map_err(|source| object_store::Error::Generic {
+            store: "directory",
+            source: Box::new(source),
+        })?;
         let store = LocalFileSystem::new_with_prefix(root)?.with_automatic_cleanup(true).with_fsync(true);
         Ok(Self(Arc::new(store)))
     }
@@ -33,7 +35,11 @@ impl Blobs {
     }
 
     /// Reads these bytes of an object.
-    pub(crate) async fn get(&self, name: &str, range: std::ops::Range<u64>) -> Result<Bytes, object_store::Error> {
+    pub(crate) async fn get(
+        &self,
+        name: &str,
+        range: std::ops::Range<u64>,
+    ) -> Result<Bytes, object_store::Error> {
         self.0.get_range(&Path::from(name), range).await
     }
 

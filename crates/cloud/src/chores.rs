@@ -174,7 +174,9 @@ async fn delete_expired(state: &AppState) -> anyhow::Result<()> {
         let db = state.store.read().await?;
         (store::archive::expired(&db, now).await?, store::upload::abandoned(&db, now - KEPT).await?)
     };
-    for (id, is_archive) in expired.into_iter().map(|id| (id, true)).chain(abandoned.into_iter().map(|id| (id, false))) {
+    for (id, is_archive) in
+        expired.into_iter().map(|id| (id, true)).chain(abandoned.into_iter().map(|id| (id, false)))
+    {
         let pieces = {
             let db = state.store.read().await?;
             store::upload::pieces(&db, id).await?

@@ -35,7 +35,11 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 
 /// Becomes the link: a WebSocket of JSON frames.
 #[utoipa::path(get, path = "/link", tag = "store", responses((status = 101), (status = 503)))]
-async fn link(State(state): State<AppState>, device: Device, upgrade: WebSocketUpgrade) -> ApiResult<Response> {
+async fn link(
+    State(state): State<AppState>,
+    device: Device,
+    upgrade: WebSocketUpgrade,
+) -> ApiResult<Response> {
     if state.shutdown.is_cancelled() {
         return Err(ApiError::new(ErrorCode::Unavailable, "The cloud is stopping.")
             .retry_after(std::time::Duration::from_secs(5)));

@@ -32,7 +32,9 @@ fn plain_name(outlet: &str) -> String {
         let c = match c {
             '<' | '>' | ':' | '"' | '/' | '\\' | '|' | '?' | '*' => '_',
             // Controls, and marks that turn the direction of text and so could disguise the extension.
-            c if c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}') => {
+            c if c.is_control()
+                || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}') =>
+            {
                 '_'
             }
             c if c.is_whitespace() => ' ',
@@ -95,7 +97,8 @@ pub fn select(header: Option<&str>, size: u64) -> Selection {
     let (first, last) = (first.trim(), last.trim());
     let number = |text: &str| -> Option<u64> {
         // A number too large for u64 lies past any content.
-        (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().unwrap_or(u64::MAX))
+        (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
+            .then(|| text.parse().unwrap_or(u64::MAX))
     };
     match (number(first), number(last)) {
         (Some(first), Some(last)) if first <= last => within(first, last.saturating_add(1), size),

@@ -90,13 +90,10 @@ mod tests {
     fn only_what_differs_changes() {
         let present = table(vec![program(1, "a"), program(2, "b"), program(3, "c")]);
         let uploaded = vec![program(1, "a"), program(2, "B"), program(4, "d")];
-        let upserts = vec![
-            RowChange::Upsert { row: program(2, "B") },
-            RowChange::Upsert { row: program(4, "d") },
-        ];
+        let upserts =
+            vec![RowChange::Upsert { row: program(2, "B") }, RowChange::Upsert { row: program(4, "d") }];
         assert_eq!(difference(Table::Programs, &present, uploaded.clone(), false), upserts);
-        let mut replaced =
-            vec![RowChange::Delete { table: Table::Programs, row_id: Uuid::from_u128(3) }];
+        let mut replaced = vec![RowChange::Delete { table: Table::Programs, row_id: Uuid::from_u128(3) }];
         replaced.extend(upserts);
         assert_eq!(difference(Table::Programs, &present, uploaded, true), replaced);
     }

@@ -118,7 +118,9 @@ pub fn validate(request: &JobRequest, now: DateTime<Utc>) -> Result<Option<DateT
     let queue_for = parse_duration(request.queue_for.as_deref().unwrap_or(DEFAULT_QUEUE_FOR))
         .map_err(|error| Invalid::QueueFor(error.to_string()))?;
     if queue_for.is_zero() || queue_for > MAX_QUEUE_FOR {
-        return Err(Invalid::QueueFor("a job waits for its store for at least a second and at most 30 days".into()));
+        return Err(Invalid::QueueFor(
+            "a job waits for its store for at least a second and at most 30 days".into(),
+        ));
     }
     Ok(match request.when_offline {
         WhenOffline::Fail => None,
@@ -309,10 +311,7 @@ mod tests {
     fn a_reset_is_admitted_only_for_the_database_that_was_meant() {
         let check = |spec: &JobSpec, venue: Venue<'_>| admit(spec, WhenOffline::Fail, &venue);
         assert_eq!(check(&reset(false), venue()), Ok(()));
-        assert_eq!(
-            check(&reset(false), Venue { outlet: "Riga", ..venue() }),
-            Err(Refusal::Confirmation)
-        );
+        assert_eq!(check(&reset(false), Venue { outlet: "Riga", ..venue() }), Err(Refusal::Confirmation));
         assert_eq!(
             check(&reset(true), Venue { generation: Some(4), ..venue() }),
             Err(Refusal::Generation { current: Some(4) })
@@ -331,11 +330,13 @@ mod tests {
 
     #[test]
     fn jobs_that_stop_the_pos_exclude_each_other() {
-        let check = |spec: &JobSpec, active: &[JobKind]| {
-            admit(spec, WhenOffline::Fail, &Venue { active, ..venue() })
-        };
+        let check =
+            |spec: &JobSpec, active: &[JobKind]| admit(spec, WhenOffline::Fail, &Venue { active, ..venue() });
         let refused = |kind| Err(Refusal::InProgress(kind));
-        assert_eq!(check(&JobSpec::RestartPos {}, &[JobKind::ResetDatabase]), refused(JobKind::ResetDatabase));
+        assert_eq!(
+            check(&JobSpec::RestartPos {}, &[JobKind::ResetDatabase]),
+            refused(JobKind::ResetDatabase)
+        );
         assert_eq!(check(&reset(true), &[JobKind::RestoreDatabase]), refused(JobKind::RestoreDatabase));
         assert_eq!(check(&JobSpec::Diagnose {}, &[JobKind::Diagnose]), refused(JobKind::Diagnose));
         assert_eq!(check(&JobSpec::Diagnose {}, &[JobKind::ResetDatabase]), Ok(()));

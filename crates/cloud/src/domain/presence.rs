@@ -101,7 +101,12 @@ impl Presence {
     /// A store that is heard over HTTPS while its link is down.
     pub fn websocket_blocked() -> Self {
         let (cause, confidence) = (OfflineCause::WebsocketBlocked, Confidence::Likely);
-        Self { state: LinkState::Offline, cause: Some(cause), confidence: Some(confidence), evidence: Vec::new() }
+        Self {
+            state: LinkState::Offline,
+            cause: Some(cause),
+            confidence: Some(confidence),
+            evidence: Vec::new(),
+        }
     }
 
     /// A store that did not come back after the cloud was away.
@@ -154,12 +159,9 @@ pub fn after(end: &End, now: DateTime<Utc>) -> Option<Presence> {
             let params = json!({ "pos_version": version });
             offline(OfflineCause::VersionUnsupported, Confidence::Certain, "pos_version_too_old", params)
         }
-        End::Revoked => offline(
-            OfflineCause::CredentialsRevoked,
-            Confidence::Certain,
-            "credentials_revoked",
-            Value::Null,
-        ),
+        End::Revoked => {
+            offline(OfflineCause::CredentialsRevoked, Confidence::Certain, "credentials_revoked", Value::Null)
+        }
         End::Replaced => None,
         End::Drained => Some(Presence::unknown()),
     }

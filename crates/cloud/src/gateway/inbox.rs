@@ -101,7 +101,8 @@ impl Inbox {
 async fn write_batch(store: &Store, batch: &Waiting) -> Result<(), StoreError> {
     let mut tx = store.write().await?;
     let revision = tx.next_revision().await?;
-    let (answering, silent): (Vec<_>, Vec<_>) = batch.alive.iter().partition(|(_, pos_answers)| **pos_answers);
+    let (answering, silent): (Vec<_>, Vec<_>) =
+        batch.alive.iter().partition(|(_, pos_answers)| **pos_answers);
     for (group, pos_answers) in [(answering, true), (silent, false)] {
         let ids: Vec<PosServerId> = group.into_iter().map(|(id, _)| *id).collect();
         presence::alive(&*tx, &ids, pos_answers, Utc::now(), revision).await?;
@@ -124,7 +125,10 @@ pub(crate) async fn write_in_time(inbox: Inbox, store: Store, pause: Duration, s
             () = tokio::time::sleep(pause) => {}
         }
         if let Err(error) = inbox.write(&store).await {
-            tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "what stores told could not be written");
+            tracing::error!(
+                error = format!("{:#}", anyhow::Error::from(error)),
+                "what stores told could not be written"
+            );
             tokio::time::sleep(RETRY).await;
             inbox.urgent.notify_one();
         }

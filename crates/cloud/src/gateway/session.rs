@@ -71,7 +71,8 @@ async fn serve(socket: &mut WebSocket, device: Device, state: &AppState) -> Resu
     let refused = (!presence::is_supported(version.as_deref()))
         .then(|| End::VersionUnsupported(version.unwrap_or_default()));
     let now = Utc::now();
-    let standing = refused.as_ref().and_then(|end| presence::after(end, now)).unwrap_or_else(Presence::online);
+    let standing =
+        refused.as_ref().and_then(|end| presence::after(end, now)).unwrap_or_else(Presence::online);
     let begun = {
         let mut tx = state.store.write().await?;
         let revision = tx.next_revision().await?;
@@ -255,7 +256,8 @@ fn parse(text: &str) -> Input {
         r#type: String,
     }
     /// The types of [`ConnectorFrame`].
-    const KNOWN: &[&str] = &["hello", "report", "alive", "job_accepted", "job_progress", "job_finished", "bye"];
+    const KNOWN: &[&str] =
+        &["hello", "report", "alive", "job_accepted", "job_progress", "job_finished", "bye"];
 
     if text.len() > MAX_FRAME_BYTES {
         return Input::End(End::Violated(Violation::TooLarge));

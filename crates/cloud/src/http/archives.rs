@@ -53,8 +53,9 @@ async fn content(
     }
     if archive.deleted_at.is_some() || archive.expires_at <= Utc::now() {
         let detail = "Archives are kept for 7 days. Retrieve the logs again.";
-        return Err(ApiError::new(ErrorCode::ArchiveExpired, detail)
-            .with("expires_at", json!(archive.expires_at)));
+        return Err(
+            ApiError::new(ErrorCode::ArchiveExpired, detail).with("expires_at", json!(archive.expires_at))
+        );
     }
     let etag = format!("\"{}\"", archive.sha256);
     let given = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
@@ -76,7 +77,8 @@ async fn content(
         Selection::Whole => (StatusCode::OK, 0..size),
         Selection::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
         Selection::Unsatisfiable => {
-            let error = ApiError::new(ErrorCode::RangeNotSatisfiable, format!("The archive has {size} bytes."));
+            let error =
+                ApiError::new(ErrorCode::RangeNotSatisfiable, format!("The archive has {size} bytes."));
             return Ok(([(CONTENT_RANGE, header(&format!("bytes */{size}"))?)], error).into_response());
         }
     };

@@ -30,7 +30,8 @@ impl FromRequestParts<AppState> for Device {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let refused = || ApiError::new(ErrorCode::Unauthorized, "No valid device token came with the request.");
+        let refused =
+            || ApiError::new(ErrorCode::Unauthorized, "No valid device token came with the request.");
         let token = bearer(parts).ok_or_else(refused)?;
         let claimed = claimed_device(token).ok_or_else(refused)?;
         let db = state.store.read().await?;

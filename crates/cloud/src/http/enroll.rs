@@ -22,7 +22,10 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 
 /// Exchanges a one-time code for an identity; an older one of the same POS server is revoked.
 #[utoipa::path(post, path = "/enroll", tag = "store", security(()), request_body = Enroll, responses((status = 200, body = Enrolled)))]
-async fn enroll(State(state): State<AppState>, Json(request): Json<Enroll>) -> ApiResult<axum::Json<Enrolled>> {
+async fn enroll(
+    State(state): State<AppState>,
+    Json(request): Json<Enroll>,
+) -> ApiResult<axum::Json<Enrolled>> {
     if !is_public_key(&request.public_key) {
         return Err(ApiError::invalid_field("public_key", "is no Ed25519 key of 32 bytes in base64url"));
     }

@@ -30,7 +30,11 @@ use crate::tokens;
 const MAX_KEY: usize = 255;
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(start)).routes(routes!(list)).routes(routes!(get)).routes(routes!(cancel))
+    OpenApiRouter::new()
+        .routes(routes!(start))
+        .routes(routes!(list))
+        .routes(routes!(get))
+        .routes(routes!(cancel))
 }
 
 /// Starts a job.
@@ -60,7 +64,10 @@ async fn start(
         && let Some(earlier) = store::job::by_idempotency_key(&*tx, user.user.id, key).await?
     {
         if earlier.request_hash() != Some(hash) {
-            return Err(ApiError::new(ErrorCode::IdempotencyConflict, "The key came with another request before."));
+            return Err(ApiError::new(
+                ErrorCode::IdempotencyConflict,
+                "The key came with another request before.",
+            ));
         }
         let job = store::job::to_rest(&*tx, earlier).await?;
         return Ok((StatusCode::ACCEPTED, axum::Json(job)));
@@ -173,7 +180,8 @@ async fn cancel(
     let changed = if job.state == JobState::CancelRequested {
         job
     } else {
-        let mut entry = Entry::new(now, Actor::User(user.user.id), "job.cancel_requested", format!("job:{id}"));
+        let mut entry =
+            Entry::new(now, Actor::User(user.user.id), "job.cancel_requested", format!("job:{id}"));
         entry.details.insert("pos_server_id".into(), json!(target));
         store::audit::append(&tx, entry).await?;
         let change = if job.was_sent() { Change::AskCancel } else { Change::Cancel };

@@ -24,9 +24,9 @@ use crate::error::{ApiError, ApiResult};
 use crate::http::device::Device;
 use crate::http::extract::Path;
 use crate::state::AppState;
+use crate::store;
 use crate::store::entity::uploads;
 use crate::store::upload::NewUpload;
-use crate::store;
 use crate::tokens::hex;
 
 /// The only version of tus that there is.
@@ -94,8 +94,7 @@ async fn offset(
 ) -> ApiResult<Response> {
     demand_tus(&headers)?;
     let db = state.store.read().await?;
-    let upload =
-        store::upload::find(&db, id, device.pos_server_id).await?.ok_or_else(ApiError::not_found)?;
+    let upload = store::upload::find(&db, id, device.pos_server_id).await?.ok_or_else(ApiError::not_found)?;
     let headers = [
         (TUS_RESUMABLE, TUS),
         (UPLOAD_OFFSET, upload.offset.into()),
@@ -247,7 +246,8 @@ fn checksum(headers: &HeaderMap) -> ApiResult<Option<[u8; 32]>> {
         let digest = STANDARD.decode(digest.trim()).ok()?;
         (algorithm == "sha256").then(|| digest.try_into().ok()).flatten()
     };
-    let refused = || ApiError::invalid_field(UPLOAD_CHECKSUM.as_str(), "must be `sha256` and a digest in base64");
+    let refused =
+        || ApiError::invalid_field(UPLOAD_CHECKSUM.as_str(), "must be `sha256` and a digest in base64");
     read(value).map(Some).ok_or_else(refused)
 }
 

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Set,
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
+    QuerySelect, QueryTrait, Set,
 };
 use serde_json::{Value, json};
 use tillwatch_protocol::ids::{JobId, PosServerId, UserId};
@@ -199,11 +200,7 @@ async fn note_generation<C: ConnectionTrait>(
 }
 
 /// Raises the revision of a POS server's status, which lists the jobs that have not ended.
-async fn touch_status<C: ConnectionTrait>(
-    tx: &C,
-    id: PosServerId,
-    revision: i64,
-) -> Result<(), StoreError> {
+async fn touch_status<C: ConnectionTrait>(tx: &C, id: PosServerId, revision: i64) -> Result<(), StoreError> {
     pos_servers::Entity::update_many()
         .col_expr(pos_servers::Column::Revision, Expr::value(revision))
         .filter(pos_servers::Column::Id.eq(id.0))
@@ -410,7 +407,9 @@ pub(crate) async fn outlet_name<C: ConnectionTrait>(
     pos_server: &pos_servers::Model,
 ) -> Result<String, StoreError> {
     let outlet = outlets::Entity::find_by_id(pos_server.outlet_id).one(conn).await?;
-    outlet.map(|outlet| outlet.name).ok_or_else(|| StoreError::Damaged(format!("outlet of {}", pos_server.id)))
+    outlet
+        .map(|outlet| outlet.name)
+        .ok_or_else(|| StoreError::Damaged(format!("outlet of {}", pos_server.id)))
 }
 
 /// What the passing of time does to jobs.

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use sea_orm::sea_query::{Alias, Expr, ExprTrait, OnConflict, Query};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
-    TryInsertResult,
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set, TryInsertResult,
 };
 use tillwatch_protocol::exchange::{Change, Checksum, Row, RowChange, Table, Transaction};
 use tillwatch_protocol::ids::{ChainId, PosServerId};
@@ -158,13 +157,13 @@ pub(crate) async fn write<C: ConnectionTrait>(
             });
         }
         if !upserts.is_empty() {
-            let key = [
-                loyalty_rows::Column::ChainId,
-                loyalty_rows::Column::TableName,
-                loyalty_rows::Column::RowId,
-            ];
+            let key =
+                [loyalty_rows::Column::ChainId, loyalty_rows::Column::TableName, loyalty_rows::Column::RowId];
             let replace = OnConflict::columns(key).update_column(loyalty_rows::Column::Content).to_owned();
-            loyalty_rows::Entity::insert_many(upserts).on_conflict(replace).exec_without_returning(tx).await?;
+            loyalty_rows::Entity::insert_many(upserts)
+                .on_conflict(replace)
+                .exec_without_returning(tx)
+                .await?;
         }
         loyalty_changes::Entity::insert_many(log).exec_without_returning(tx).await?;
     }

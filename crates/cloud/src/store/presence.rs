@@ -223,7 +223,8 @@ pub(crate) async fn heartbeat<C: ConnectionTrait>(
         revision: Set(revision),
         ..Default::default()
     };
-    let known = [OfflineCause::VersionUnsupported, OfflineCause::CredentialsRevoked].map(|cause| Some(to_text(&cause)));
+    let known = [OfflineCause::VersionUnsupported, OfflineCause::CredentialsRevoked]
+        .map(|cause| Some(to_text(&cause)));
     if before.link_state == to_text(&LinkState::Offline) {
         let heard = presence::evidence("https_heartbeat", now, json!({ "pos_answers": pos_answers }));
         // What can't be read any more is not worth more than what is heard now.
