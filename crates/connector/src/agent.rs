@@ -181,12 +181,11 @@ impl Agent {
         if let Some(cloud) = &config.cloud {
             identity.cloud = cloud.clone();
         }
-        let transport = match transport {
-            Some(transport) => transport,
-            None => {
-                let ca = config.ca.as_ref().map(|ca| data_dir.join(ca));
-                Transport::new(ca.or_else(|| identity::ca_file(&data_dir)).as_deref())?
-            }
+        let transport = if let Some(shared) = transport {
+            shared
+        } else {
+            let ca = config.ca.as_ref().map(|ca| data_dir.join(ca));
+            Transport::new(ca.or_else(|| identity::ca_file(&data_dir)).as_deref())?
         };
         let client = CloudClient::new(&identity, transport)?;
         let fail = |what| {
@@ -266,7 +265,7 @@ impl Agent {
                 timers.push((self.progress_at, Timer::Progress));
             }
         }
-        let far = (Instant::now() + Duration::from_secs(3600), Timer::Heartbeat);
+        let far = (Instant::now() + Duration::from_hours(1), Timer::Heartbeat);
         timers.into_iter().min_by_key(|(at, _)| *at).unwrap_or(far)
     }
 
@@ -350,7 +349,7 @@ impl Agent {
         let job = Job::new(entry, self.tools.clone(), self.time_zone, cancel.clone(), progress);
         let tell = self.tell.clone();
         self.tasks.workers.spawn(async move {
-            let outcome = job.run().await;
+            let outcome = Box::pin(job.run()).await;
             // Fails only when the agent has ended: the journal holds the outcome.
             let _ = tell.send(Event::JobEnded(outcome)).await;
         });

@@ -129,7 +129,7 @@ impl Backups {
     }
 
     /// Removes what [`Self::put_back`] put before it failed. The backup stays.
-    pub(crate) fn remove_copies(&self, backup: &Backup) -> io::Result<()> {
+    pub(crate) fn remove_copies(backup: &Backup) -> io::Result<()> {
         for file in &backup.files {
             let mut beside = file.original.clone().into_os_string();
             beside.push(".restoring");
@@ -165,7 +165,9 @@ impl Backups {
         for backup in backups.iter().take(surplus).filter(|backup| !needed.contains(&backup.id)) {
             match files::remove_dir(&self.folder(backup.id)) {
                 Ok(()) => tracing::info!(backup_id = %backup.id, "an old backup is removed"),
-                Err(error) => tracing::warn!(backup_id = %backup.id, %error, "could not remove an old backup"),
+                Err(error) => {
+                    tracing::warn!(backup_id = %backup.id, %error, "could not remove an old backup");
+                }
             }
         }
     }
@@ -182,8 +184,13 @@ impl Backups {
 /// A file lies in both places: a copy over a volume's border was cut off, or a POS server made a new one in
 /// between. Neither is thrown away.
 fn keep_second(folder: &Path, file: &BackupFile) -> io::Result<()> {
-    let free = (1..).map(|n| folder.join(format!("{}.second-{n}", file.name))).find(|path| !path.exists());
-    free.map_or(Ok(()), |path| files::move_file(&file.original, &path))
+    let mut n = 1;
+    let mut free = folder.join(format!("{}.second-{n}", file.name));
+    while free.exists() {
+        n += 1;
+        free = folder.join(format!("{}.second-{n}", file.name));
+    }
+    files::move_file(&file.original, &free)
 }
 
 #[cfg(test)]

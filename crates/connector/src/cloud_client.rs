@@ -17,7 +17,7 @@ use url::Url;
 /// How long a connection may take to come about.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a transfer may stand still.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// The most of an answer that is read where only a short one is expected.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
@@ -206,7 +206,9 @@ impl CloudClient {
     ) -> Result<Response, CallError> {
         let first = self.send_once(&build).await;
         match first {
-            Err(CallError::Refused { problem, .. }) if self.learn_from(&problem) => self.send_once(&build).await,
+            Err(CallError::Refused { problem, .. }) if self.learn_from(&problem) => {
+                self.send_once(&build).await
+            }
             other => other,
         }
     }

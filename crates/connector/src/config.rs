@@ -162,7 +162,9 @@ fn contradiction(config: &Config) -> Option<String> {
         return Some("`service` and `command` exclude each other".into());
     }
     if pos.service.is_some() && pos.report.is_none() && pos.status_file.is_none() {
-        return Some("with `service`, `report` or `status_file` must say where the POS server reports".into());
+        return Some(
+            "with `service`, `report` or `status_file` must say where the POS server reports".into(),
+        );
     }
     if pos.service.as_ref().is_some_and(|name| name.is_empty() || name.starts_with('-')) {
         return Some("`service` is not the name of a service".into());

@@ -91,7 +91,11 @@ async fn dns(client: &CloudClient) -> Found {
         .map_err(|error| format!("{host}: {error}"))?
         .map(|address| address.ip().to_string())
         .collect();
-    if found.is_empty() { Err(format!("{host} has no address")) } else { Ok(format!("{host} is {}", found.join(", "))) }
+    if found.is_empty() {
+        Err(format!("{host} has no address"))
+    } else {
+        Ok(format!("{host} is {}", found.join(", ")))
+    }
 }
 
 async fn tcp(client: &CloudClient) -> Found {
@@ -109,7 +113,10 @@ async fn tls(client: &CloudClient) -> Found {
     match link::open_stream(client.base(), &client.transport().tls).await {
         Ok(tokio_util::either::Either::Left(stream)) => {
             let version = stream.get_ref().1.protocol_version();
-            Ok(version.map_or_else(|| "the certificate is trusted".into(), |v| format!("the certificate is trusted, {v:?}")))
+            Ok(version.map_or_else(
+                || "the certificate is trusted".into(),
+                |v| format!("the certificate is trusted, {v:?}"),
+            ))
         }
         Ok(tokio_util::either::Either::Right(_)) => Ok("not used".into()),
         Err(error) => Err(error.to_string()),
@@ -135,7 +142,11 @@ async fn clock(client: &CloudClient) -> Found {
 async fn link(client: &CloudClient) -> Found {
     match link::probe_upgrade(client).await.map_err(|error| error.to_string())? {
         (_, Some(_)) | (101 | 401, None) => {}
-        (status, None) => return Err(format!("something between here and the cloud answers the upgrade with HTTP status {status}")),
+        (status, None) => {
+            return Err(format!(
+                "something between here and the cloud answers the upgrade with HTTP status {status}"
+            ));
+        }
     }
     let unknown = client.url(&format!("uploads/{}", uuid::Uuid::now_v7()));
     let response = client
@@ -160,7 +171,9 @@ fn exchange(report: Option<&Report>) -> Found {
     }
     match report.exchange.last_success_at {
         None => Err("none has succeeded yet".into()),
-        Some(at) if Utc::now() - at > EXCHANGE_LATE => Err(format!("the last one was at {}", at.to_rfc3339())),
+        Some(at) if Utc::now() - at > EXCHANGE_LATE => {
+            Err(format!("the last one was at {}", at.to_rfc3339()))
+        }
         Some(at) => Ok(format!("the last one was at {}", at.to_rfc3339())),
     }
 }

@@ -152,9 +152,8 @@ fn walk(dir: &Path, depth: usize, matcher: &GlobMatcher, found: &mut Vec<PathBuf
 /// Bytes that are free on the volume of a folder; `None` where the system does not say.
 pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
     let path = path.canonicalize().ok()?;
-    let disks = sysinfo::Disks::new_with_refreshed_list_specifics(
-        sysinfo::DiskRefreshKind::nothing().with_storage(),
-    );
+    let disks =
+        sysinfo::Disks::new_with_refreshed_list_specifics(sysinfo::DiskRefreshKind::nothing().with_storage());
     disks
         .list()
         .iter()
@@ -176,7 +175,9 @@ mod tests {
     fn globs_find_what_they_name_and_no_more() {
         let dir = tempfile::tempdir().unwrap();
         let base = dir.path();
-        for name in ["pos/pos.sqlite3", "pos/pos.sqlite3-wal", "pos/other.db", "pos/logs/a.log", "pos/logs/x/b.log.1"] {
+        for name in
+            ["pos/pos.sqlite3", "pos/pos.sqlite3-wal", "pos/other.db", "pos/logs/a.log", "pos/logs/x/b.log.1"]
+        {
             touch(&base.join(name));
         }
         let names = |pattern: &str| -> Vec<String> {

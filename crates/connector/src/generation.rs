@@ -42,13 +42,12 @@ impl Generation {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Some(first(highest_used + 1)),
             Err(error) => return Err(error),
         };
-        let known = match known {
-            Some(known) => Known { generation: known.generation.max(highest_used), ..known },
-            None => {
-                journal::put_aside(&path)?;
-                // Nobody knows how far it was: the minutes since 1970 were surely not reached by counting.
-                first((highest_used + 1).max(now.timestamp() / 60))
-            }
+        let known = if let Some(known) = known {
+            Known { generation: known.generation.max(highest_used), ..known }
+        } else {
+            journal::put_aside(&path)?;
+            // Nobody knows how far it was: the minutes since 1970 were surely not reached by counting.
+            first((highest_used + 1).max(now.timestamp() / 60))
         };
         let generation = Self { path: path.into(), known: Arc::new(Mutex::new(known)) };
         generation.write(known)?;
@@ -73,7 +72,10 @@ impl Generation {
             expecting: false,
         };
         if !is_ours {
-            tracing::warn!(generation = next.generation, "a database appeared that this connector did not make");
+            tracing::warn!(
+                generation = next.generation,
+                "a database appeared that this connector did not make"
+            );
         }
         self.write(next)?;
         *known = next;

@@ -125,8 +125,7 @@ pub async fn enroll_with(
         .send()
         .await
         .map_err(|error| call_error(&base, error.into()))?;
-    let response =
-        cloud_client::successful(response).await.map_err(|error| call_error(&base, error))?;
+    let response = cloud_client::successful(response).await.map_err(|error| call_error(&base, error))?;
     let enrolled: Enrolled = cloud_client::read_capped(response, MAX_ANSWER_BYTES)
         .await
         .and_then(|body| serde_json::from_slice(&body).ok())
@@ -185,7 +184,9 @@ pub fn parse_cloud(address: &str) -> Result<Url, EnrollError> {
 
 fn call_error(base: &Url, error: CallError) -> EnrollError {
     match error {
-        CallError::Unreachable(reason) if reason.contains("certificate") => EnrollError::Untrusted(base.clone()),
+        CallError::Unreachable(reason) if reason.contains("certificate") => {
+            EnrollError::Untrusted(base.clone())
+        }
         CallError::Unreachable(reason) => EnrollError::Unreachable { url: base.clone(), reason },
         CallError::NotACloud(_) => EnrollError::NotACloud(base.clone()),
         CallError::Refused { .. } => EnrollError::Refused(error),

@@ -138,7 +138,7 @@ impl Job {
     pub(crate) async fn run(self) -> JobFinished {
         let id = self.order.id;
         tracing::info!(%id, kind = self.order.spec.kind().as_str(), "the job begins");
-        let result = self.work().await;
+        let result = Box::pin(self.work()).await;
         let outbox = retrieve_logs::outbox(&self.tools.data_dir, id);
         if let Err(error) = files::remove_dir(&outbox) {
             tracing::warn!(%id, %error, "could not remove what the job left behind");
@@ -150,15 +150,17 @@ impl Job {
 
     async fn work(&self) -> Result<Value, Ended> {
         match &self.order.spec {
-            &JobSpec::RetrieveLogs { from, to, max_bytes } => retrieve_logs::run(self, from, to, max_bytes).await,
+            &JobSpec::RetrieveLogs { from, to, max_bytes } => {
+                Box::pin(retrieve_logs::run(self, from, to, max_bytes)).await
+            }
             &JobSpec::ResetDatabase { expected_generation, collect_logs, discard_unsent, .. } => {
                 let wanted = reset_database::Wanted { expected_generation, collect_logs, discard_unsent };
-                reset_database::run(self, &wanted).await
+                Box::pin(reset_database::run(self, &wanted)).await
             }
             &JobSpec::RestoreDatabase { backup_id, .. } => restore_database::run(self, backup_id).await,
             JobSpec::RestartPos {} => restart_pos::run(self).await,
             JobSpec::ExchangeNow {} => self.interruptible(exchange_now::run(self)).await,
-            JobSpec::Diagnose {} => self.interruptible(diagnose::run(self)).await,
+            JobSpec::Diagnose {} => Box::pin(self.interruptible(diagnose::run(self))).await,
         }
     }
 
@@ -174,10 +176,20 @@ impl Job {
 
     /// An error when the job is canceled or its time is up.
     fn check_interrupted(&self) -> Result<(), Ended> {
-        if self.cancel.is_cancelled() {
-            return Err(Ended::Canceled);
-        }
+        if self.cancel.is_cancelled() { Err(Ended::Canceled) } else { self.check_time() }
+    }
+
+    /// An error when the job's time is up.
+    fn check_time(&self) -> Result<(), Ended> {
         if Instant::now() >= self.until { Err(Ended::timed_out()) } else { Ok(()) }
+    }
+
+    /// The end of a job that waited in vain for something.
+    fn late_or_failed(&self, code: &'static str, message: String) -> Ended {
+        match self.check_time() {
+            Ok(()) => Ended::Failed { code, message },
+            Err(_) => Ended::TimedOut { message },
+        }
     }
 
     fn progress(&self, phase: &str, done: u64, total: Option<u64>, unit: &str) {

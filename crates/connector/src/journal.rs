@@ -320,7 +320,7 @@ mod tests {
         journal.put(running.clone()).await.unwrap();
         drop(journal);
         let journal = Journal::open(dir.path(), Utc::now()).unwrap();
-        assert_eq!(journal.unacknowledged(), [running.clone()]);
+        assert_eq!(journal.unacknowledged(), std::slice::from_ref(&running));
         assert_eq!(journal.highest_generation(), 2);
 
         let id = running.order.id;

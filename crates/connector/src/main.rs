@@ -30,7 +30,7 @@ struct Cli {
 enum Command {
     /// Makes this store known to a cloud, by the one-time code that the cloud handed out.
     Enroll {
-        /// Address of the cloud, such as https://cloud.example:8443.
+        /// Address of the cloud, such as `https://cloud.example:8443`.
         #[arg(long, env = "TILLWATCH_CONNECTOR_CLOUD")]
         cloud: String,
         /// The enrollment code.
@@ -148,7 +148,8 @@ fn client(config: &Config, data_dir: &Path) -> anyhow::Result<CloudClient> {
 /// The data dir as an absolute path: children get it, whatever their working folder is.
 fn data_dir(store: Store) -> anyhow::Result<PathBuf> {
     let dir = store.data_dir.unwrap_or_else(default_data_dir);
-    std::fs::create_dir_all(&dir).with_context(|| format!("could not make the data dir {}", dir.display()))?;
+    std::fs::create_dir_all(&dir)
+        .with_context(|| format!("could not make the data dir {}", dir.display()))?;
     std::path::absolute(&dir).with_context(|| format!("could not find the data dir {}", dir.display()))
 }
 

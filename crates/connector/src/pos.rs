@@ -121,7 +121,8 @@ impl PosHandle {
         shutdown: &CancellationToken,
         tasks: &mut Tasks,
     ) -> Self {
-        let (controller, address) = Controller::spawn(pos.control, data_dir, held, shutdown, &mut tasks.lasting);
+        let (controller, address) =
+            Controller::spawn(pos.control, data_dir, held, shutdown, &mut tasks.lasting);
         let handle = Self(Arc::new(Shared {
             reporter: Reporter::new(pos.source, address.clone(), http),
             controller,
@@ -183,7 +184,11 @@ impl PosHandle {
 
     /// Waits until what is observed pleases `wanted`; false when `until` comes first. What was observed
     /// before the call counts.
-    pub(crate) async fn wait_until(&self, until: Instant, mut wanted: impl FnMut(&Observation) -> bool) -> bool {
+    pub(crate) async fn wait_until(
+        &self,
+        until: Instant,
+        mut wanted: impl FnMut(&Observation) -> bool,
+    ) -> bool {
         let mut changes = self.subscribe();
         let seen = changes.wait_for(|latest| wanted(latest));
         matches!(tokio::time::timeout_at(until, seen).await, Ok(Ok(_)))

@@ -15,15 +15,15 @@ use crate::cloud_client::CallError;
 use crate::link::{ConnectError, LinkEvent, Session, jitter};
 
 /// How often the cloud hears of a store without a link.
-const HEARTBEAT_EVERY: Duration = Duration::from_secs(60);
+const HEARTBEAT_EVERY: Duration = Duration::from_mins(1);
 /// How long such a call may take.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the cloud may take to say welcome.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait when trying at once can't help: the identity was revoked, or the POS server is too old.
-const HOPELESS_WAIT: Duration = Duration::from_secs(3600);
-/// How long to leave the field to another connector with the same identity, at least and at most.
-const REPLACED_WAIT: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(60));
+const HOPELESS_WAIT: Duration = Duration::from_hours(1);
+/// How long to leave the field to another connector with the same identity, and up to twice that.
+const REPLACED_WAIT: Duration = Duration::from_secs(30);
 /// The shortest beat of `alive`, whatever a cloud says.
 const SHORTEST_BEAT: Duration = Duration::from_secs(1);
 
@@ -195,7 +195,8 @@ impl Agent {
     }
 
     fn on_opened(&mut self) {
-        let Link::Opening(session) = std::mem::replace(&mut self.link, Link::down_until(Instant::now())) else {
+        let Link::Opening(session) = std::mem::replace(&mut self.link, Link::down_until(Instant::now()))
+        else {
             return;
         };
         let now = Instant::now();
@@ -271,11 +272,13 @@ impl Agent {
 
     fn wait_hopeless(&mut self, hopeless: Hopeless) {
         let wait = match hopeless {
-            Hopeless::Replaced => REPLACED_WAIT.0 + jitter(REPLACED_WAIT.1 - REPLACED_WAIT.0),
+            Hopeless::Replaced => REPLACED_WAIT + jitter(REPLACED_WAIT),
             Hopeless::Version(_) | Hopeless::Revoked => HOPELESS_WAIT,
         };
         match &hopeless {
-            Hopeless::Version(version) => tracing::error!(version, "the cloud takes no data from this POS version"),
+            Hopeless::Version(version) => {
+                tracing::error!(version, "the cloud takes no data from this POS version");
+            }
             Hopeless::Revoked => tracing::error!("this identity was revoked: enroll again and restart"),
             Hopeless::Replaced => tracing::error!("another connector uses the same identity"),
         }

@@ -26,7 +26,8 @@ pub(super) async fn replace(
     step: &DatabaseStep,
     put_back: Option<&Backup>,
 ) -> Result<DateTime<Utc>, Ended> {
-    let steps = Some(if put_back.is_some() { 4 } else { 3 });
+    let last = if put_back.is_some() { 3 } else { 2 };
+    let steps = Some(last + 1);
     if step.phase == DatabasePhase::Stopping {
         job.progress("stopping", 0, steps, "steps");
         stop(job).await?;
@@ -48,7 +49,7 @@ pub(super) async fn replace(
         put(job, step, backup).await?;
         reach_late(job, DatabasePhase::Starting).await;
     }
-    job.progress("starting", steps.unwrap_or(0) - 1, steps, "steps");
+    job.progress("starting", last, steps, "steps");
     job.tools.pos.start().await.map_err(|error| {
         Ended::failed(
             "pos_not_started",
@@ -101,7 +102,8 @@ async fn stop_for_sure(job: &Job, step: &DatabaseStep) -> Result<(), Ended> {
         tries += 1;
         if tries == STOP_TRIES {
             let id = step.backup_id;
-            let message = format!("{error}. The database lies in part in backup {id}; stop the POS server by hand");
+            let message =
+                format!("{error}. The database lies in part in backup {id}; stop the POS server by hand");
             return Err(Ended::failed("pos_not_stopped", message));
         }
         tokio::time::sleep(STOP_RETRY).await;
@@ -145,7 +147,7 @@ async fn put(job: &Job, step: &DatabaseStep, backup: &Backup) -> Result<(), Ende
     let Err(error) = blocking(move || putting.put_back(&copy)).await else { return Ok(()) };
     let (id, copy) = (step.backup_id, backup.clone());
     let undone = blocking(move || {
-        backups.remove_copies(&copy)?;
+        Backups::remove_copies(&copy)?;
         backups.undo(id)
     })
     .await;

@@ -9,7 +9,7 @@ use super::{Ended, Job, is_running, json};
 use crate::pos::ExchangeRefused;
 
 /// How long the exchange may take once the POS server has taken the request.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 pub(super) async fn run(job: &Job) -> Result<Value, Ended> {
     let pos = &job.tools.pos;
@@ -17,7 +17,9 @@ pub(super) async fn run(job: &Job) -> Result<Value, Ended> {
     let before = pos.ask().await.ok_or_else(silent)?.exchange.last_attempt_at;
     match pos.exchange().await {
         Ok(()) => {}
-        Err(error @ ExchangeRefused::Unsupported) => return Err(Ended::failed("unsupported", error.to_string())),
+        Err(error @ ExchangeRefused::Unsupported) => {
+            return Err(Ended::failed("unsupported", error.to_string()));
+        }
         Err(ExchangeRefused::Silent(_)) => return Err(silent()),
         Err(error @ ExchangeRefused::Status(_)) => {
             return Err(Ended::failed("exchange_refused", error.to_string()));
@@ -29,7 +31,10 @@ pub(super) async fn run(job: &Job) -> Result<Value, Ended> {
         })
         .await;
     if !tried {
-        return Err(Ended::failed("exchange_not_tried", "the POS server took the request but did not exchange"));
+        return Err(Ended::failed(
+            "exchange_not_tried",
+            "the POS server took the request but did not exchange",
+        ));
     }
     Ok(json(job.tools.store_report(pos.latest())))
 }

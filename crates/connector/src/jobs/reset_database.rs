@@ -17,7 +17,7 @@ const LOG_HOURS: i64 = 24;
 /// How large they may be.
 const LOG_BYTES: u64 = 50 * 1024 * 1024;
 /// How long the first good exchange may take.
-const PATIENCE: Duration = Duration::from_secs(5 * 60);
+const PATIENCE: Duration = Duration::from_mins(5);
 /// A reset that comes back after its deadline still looks this long whether all is well.
 const LEAST_PATIENCE: Duration = Duration::from_secs(30);
 /// How often an exchange is asked for until one is good.
@@ -63,10 +63,7 @@ pub(super) async fn run(job: &Job, wanted: &Wanted) -> Result<Value, Ended> {
          ask for an exchange, or restore the backup.",
         begun.backup_id
     );
-    match Instant::now() >= job.until {
-        true => Err(Ended::TimedOut { message }),
-        false => Err(Ended::failed("first_exchange_failed", message)),
-    }
+    Err(job.late_or_failed("first_exchange_failed", message))
 }
 
 /// Everything that may still be refused or canceled.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Ended, Job, is_running, json};
 
 /// How long a POS server may take from its start to its first answer.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 pub(super) async fn run(job: &Job) -> Result<Value, Ended> {
     job.check_interrupted()?;
@@ -29,10 +29,8 @@ pub(super) async fn run(job: &Job) -> Result<Value, Ended> {
         }
     };
     if tokio::time::timeout_at(until, answered).await.is_err() || !pos.wait_until(until, is_running).await {
-        return match Instant::now() >= job.until {
-            true => Err(Ended::timed_out()),
-            false => Err(Ended::failed("pos_not_responding", "the POS server was started but does not answer")),
-        };
+        let message = "the POS server was started but does not answer".to_owned();
+        return Err(job.late_or_failed("pos_not_responding", message));
     }
     Ok(json(job.tools.store_report(pos.latest())))
 }

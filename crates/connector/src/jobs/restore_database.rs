@@ -13,7 +13,7 @@ use crate::backups::{Backup, Backups};
 use crate::journal::{DatabasePhase, DatabaseStep};
 
 /// How long the POS server may take to answer with the restored database.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 /// A restore that comes back after its deadline still looks this long whether all is well.
 const LEAST_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -44,7 +44,8 @@ pub(super) async fn run(job: &Job, backup_id: BackupId) -> Result<Value, Ended> 
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
-    let answers = tokio::time::timeout_at(until, answered).await.is_ok() && pos.wait_until(until, is_running).await;
+    let answers =
+        tokio::time::timeout_at(until, answered).await.is_ok() && pos.wait_until(until, is_running).await;
     backups.prune(&[begun.backup_id, backup_id]);
     if !answers {
         let message = format!(
@@ -52,10 +53,7 @@ pub(super) async fn run(job: &Job, backup_id: BackupId) -> Result<Value, Ended> 
              backup {}.",
             begun.backup_id
         );
-        return match Instant::now() >= job.until {
-            true => Err(Ended::TimedOut { message }),
-            false => Err(Ended::failed("pos_not_responding", message)),
-        };
+        return Err(job.late_or_failed("pos_not_responding", message));
     }
     if let Err(error) = job.tools.generation.settle(pos.latest().report.database.created_at) {
         tracing::warn!(%error, "could not write down the restored database");

@@ -157,14 +157,8 @@ async fn upload_one(
     };
     let on_progress = |sent: u64| job.progress("uploading", done_before + sent, Some(total), "bytes");
     let cancel = job.cancel.child_token();
-    let sending = upload::upload(
-        &job.tools.client,
-        upload,
-        part.location.clone(),
-        on_location,
-        on_progress,
-        cancel,
-    );
+    let sending =
+        upload::upload(&job.tools.client, upload, part.location.clone(), on_location, on_progress, cancel);
     job.interruptible(async { sending.await.map_err(|error| upload_failed(&error)) }).await
 }
 

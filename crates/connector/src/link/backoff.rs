@@ -6,9 +6,9 @@ use std::time::Duration;
 /// The first wait is at most this.
 const FIRST: Duration = Duration::from_secs(1);
 /// Every wait is at most this.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 /// A link that lived this long was a good one; the next failure starts anew.
-const SETTLED: Duration = Duration::from_secs(60);
+const SETTLED: Duration = Duration::from_mins(1);
 
 /// The waits between tries.
 #[derive(Clone, Copy, Debug, Default)]

@@ -64,7 +64,7 @@ pub(super) async fn connect(client: &CloudClient) -> Result<Socket, ConnectError
     }
 }
 
-/// Asks for an upgrade without a token: whether WebSockets get through can be told by who refuses it, and a
+/// Asks for an upgrade without a token: whether a WebSocket gets through can be told by who refuses it, and a
 /// running session is not displaced. Gives the HTTP status and the problem's code.
 pub(crate) async fn probe_upgrade(client: &CloudClient) -> Result<(u16, Option<ErrorCode>), ConnectError> {
     let request = upgrade_request(client)?;
@@ -81,10 +81,7 @@ pub(crate) async fn probe_upgrade(client: &CloudClient) -> Result<(u16, Option<E
 }
 
 /// Opens TCP and, for `https`, TLS to a cloud.
-pub(crate) async fn open_stream(
-    base: &Url,
-    tls: &Arc<rustls::ClientConfig>,
-) -> Result<Stream, ConnectError> {
+pub(crate) async fn open_stream(base: &Url, tls: &Arc<rustls::ClientConfig>) -> Result<Stream, ConnectError> {
     let unreachable = |reason: String| ConnectError::Unreachable(reason);
     let host = base.host_str().unwrap_or_default();
     let port = base.port_or_known_default().unwrap_or(443);
@@ -109,7 +106,8 @@ pub(crate) async fn open_stream(
 fn upgrade_request(client: &CloudClient) -> Result<Request, ConnectError> {
     let mut url = client.url("link");
     let scheme = if url.scheme() == "http" { "ws" } else { "wss" };
-    url.set_scheme(scheme).map_err(|()| ConnectError::Unreachable("the cloud's address is not valid".into()))?;
+    url.set_scheme(scheme)
+        .map_err(|()| ConnectError::Unreachable("the cloud's address is not valid".into()))?;
     let mut request =
         url.as_str().into_client_request().map_err(|error| ConnectError::Unreachable(causes(&error)))?;
     request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));

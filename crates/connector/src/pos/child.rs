@@ -18,10 +18,10 @@ use crate::files::{self, Access};
 /// How long a child has to close its database and go.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 /// A child that lived this long did not die of how it was started.
-const SETTLED: Duration = Duration::from_secs(60);
+const SETTLED: Duration = Duration::from_mins(1);
 /// The waits between two starts of a child that keeps dying.
 const RESTART_FIRST: Duration = Duration::from_secs(1);
-const RESTART_LONGEST: Duration = Duration::from_secs(60);
+const RESTART_LONGEST: Duration = Duration::from_mins(1);
 /// What a child prints before its address.
 const ADDRESS_PREFIX: &str = "reporting on ";
 /// Longer lines are not looked at.
@@ -100,7 +100,11 @@ impl Supervisor {
                     if lived > SETTLED {
                         wait = RESTART_FIRST;
                     }
-                    tracing::warn!(status, wait_seconds = wait.as_secs(), "the POS server died; it is started again");
+                    tracing::warn!(
+                        status,
+                        wait_seconds = wait.as_secs(),
+                        "the POS server died; it is started again"
+                    );
                     start_at = Instant::now() + wait;
                     wait = (wait * 2).min(RESTART_LONGEST);
                 }
@@ -125,7 +129,9 @@ impl Supervisor {
         let waiting = wanted && child.is_none();
         let died = async {
             match child {
-                Some(child) => child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string()),
+                Some(child) => {
+                    child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string())
+                }
                 None => std::future::pending().await,
             }
         };
@@ -185,7 +191,11 @@ pub(super) fn recorded_address(data_dir: &Path) -> Option<Url> {
 fn program(name: &str) -> PathBuf {
     let bare = Path::new(name).components().count() == 1;
     let beside = std::env::current_exe().ok().filter(|_| bare).and_then(|own| {
-        let file = format!("{}{}", name.trim_end_matches(std::env::consts::EXE_SUFFIX), std::env::consts::EXE_SUFFIX);
+        let file = format!(
+            "{}{}",
+            name.trim_end_matches(std::env::consts::EXE_SUFFIX),
+            std::env::consts::EXE_SUFFIX
+        );
         Some(own.parent()?.join(file)).filter(|path| path.is_file())
     });
     beside.unwrap_or_else(|| name.into())
@@ -193,12 +203,7 @@ fn program(name: &str) -> PathBuf {
 
 /// Finds the address and throws the rest away, so that the child never waits for a reader. It is not logged
 /// either: who knows what a vendor's program prints.
-async fn read_output(
-    stdout: ChildStdout,
-    pid: u32,
-    data_dir: PathBuf,
-    address: watch::Sender<Option<Url>>,
-) {
+async fn read_output(stdout: ChildStdout, pid: u32, data_dir: PathBuf, address: watch::Sender<Option<Url>>) {
     let mut reader = BufReader::with_capacity(1024, stdout);
     let mut line = Vec::new();
     loop {
@@ -263,7 +268,10 @@ async fn end_orphan(data_dir: &Path) {
                 .is_ok_and(|line| line.split(|&byte| byte == 0).any(|word| word == data_dir_bytes))
         };
         if is_ours() {
-            tracing::warn!(pid = record.pid, "a POS server is left over from a connector that was killed; it is stopped");
+            tracing::warn!(
+                pid = record.pid,
+                "a POS server is left over from a connector that was killed; it is stopped"
+            );
             signal(record.pid, rustix::process::Signal::TERM);
             let killed_at = Instant::now() + STOP_TIMEOUT;
             while is_ours() {
@@ -290,7 +298,9 @@ mod tests {
             printed_address("reporting on http://127.0.0.1:9434\r\n").map(String::from),
             Some("http://127.0.0.1:9434/".to_owned())
         );
-        for line in ["", "reporting on", "reporting on file:///etc/passwd", "not reporting on http://127.0.0.1:1"] {
+        for line in
+            ["", "reporting on", "reporting on file:///etc/passwd", "not reporting on http://127.0.0.1:1"]
+        {
             assert_eq!(printed_address(line), None, "{line}");
         }
     }

@@ -15,7 +15,7 @@ use super::child::{self, ChildState};
 use super::{Control, HostedCommand};
 
 /// How long the OS may take to stop or start a service.
-const SERVICE_TIMEOUT: Duration = Duration::from_secs(120);
+const SERVICE_TIMEOUT: Duration = Duration::from_mins(2);
 /// How often the OS is asked whether a silent service is stopped.
 const SERVICE_CHECK_EVERY: Duration = Duration::from_secs(15);
 

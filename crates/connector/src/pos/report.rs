@@ -20,7 +20,7 @@ use crate::cloud_client::{causes, read_capped};
 /// A POS server that gives no answer for this long does not respond.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an exchange may take before it is answered.
-const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(120);
+const EXCHANGE_TIMEOUT: Duration = Duration::from_mins(2);
 /// A report is a few hundred bytes; it must fit into a frame of the link with room to spare.
 const MAX_REPORT_BYTES: usize = 32 * 1024;
 /// What is kept of a text in a report.
@@ -73,10 +73,10 @@ impl Reporter {
             return Some(PosState::Running);
         }
         let since = *silent_since.get_or_insert(asked_at);
-        match known_stopped {
-            true => Some(PosState::Stopped),
-            false => (since.elapsed() >= ANSWER_TIMEOUT).then_some(PosState::NotResponding),
+        if known_stopped {
+            return Some(PosState::Stopped);
         }
+        (since.elapsed() >= ANSWER_TIMEOUT).then_some(PosState::NotResponding)
     }
 
     /// Asks for an exchange.
@@ -209,7 +209,11 @@ mod tests {
             (r#"{"exchange": [], "database": "none"}"#, None, None),
         ] {
             let report = parse(text.as_bytes()).unwrap();
-            assert_eq!((report.pos_version.as_deref(), report.database.size_bytes), (version, size), "{text}");
+            assert_eq!(
+                (report.pos_version.as_deref(), report.database.size_bytes),
+                (version, size),
+                "{text}"
+            );
         }
         let report = parse(br#"{"exchange": {"error": "no route"}}"#).unwrap();
         assert_eq!(report.exchange.error.unwrap().message, "no route");
