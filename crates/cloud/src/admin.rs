@@ -68,12 +68,8 @@ pub async fn add_user(
     let generated = password.is_none().then(tokens::new_password);
     let password = password.or_else(|| generated.clone()).unwrap_or_default();
     user::check(email, name, &password)?;
-    let user = User {
-        id: UserId::new(),
-        email: user::normal_email(email),
-        name: name.trim().to_owned(),
-        admin,
-    };
+    let user =
+        User { id: UserId::new(), email: user::normal_email(email), name: name.trim().to_owned(), admin };
     let password_hash = user::hash_password(&password);
     let tx = store.write().await?;
     if users::by_email(&*tx, &user.email).await?.is_some() {

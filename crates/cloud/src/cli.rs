@@ -252,7 +252,8 @@ fn configuration(flags: Serve) -> anyhow::Result<Config> {
     config.listen = flags.listen.or(file.listen).unwrap_or(config.listen);
     config.database_url = flags.place.database_url.or(file.database_url);
     config.node_name = flags.node_name.or(file.node_name).unwrap_or(config.node_name);
-    let file_drain = file.drain.as_deref().map(parse_duration).transpose().context("drain in the configuration")?;
+    let file_drain =
+        file.drain.as_deref().map(parse_duration).transpose().context("drain in the configuration")?;
     config.drain = flags.drain.or(file_drain).unwrap_or(config.drain);
     let certificate = (flags.tls_cert.or(file.tls_cert), flags.tls_key.or(file.tls_key));
     config.tls = match (certificate, flags.insecure_http || file.insecure_http) {

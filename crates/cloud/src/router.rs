@@ -104,5 +104,6 @@ async fn around(request: Request, next: Next) -> Response {
 
 /// Whether a caller's id is plain enough to be logged and sent back.
 fn is_request_id(text: &str) -> bool {
-    (1..=100).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    (1..=100).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }

@@ -75,27 +75,25 @@ impl Cloud {
                 },
             };
             let (app, tls, watcher) = (app.clone(), tls.clone(), connections.watcher());
+            let stopping = shutdown.clone();
             tokio::spawn(async move {
                 // Small answers must not wait for an acknowledgement.
                 let _ = stream.set_nodelay(true);
-                match tls {
-                    None => connection(stream, app, watcher).await,
-                    Some(tls) => match handshake(&tls, stream).await {
-                        Ok(stream) => connection(stream, app, watcher).await,
-                        Err(error) => tracing::debug!(%error, "a TLS handshake failed"),
-                    },
+                let Some(tls) = tls else { return connection(stream, app, watcher).await };
+                match stopping.run_until_cancelled(handshake(&tls, stream)).await {
+                    Some(Ok(stream)) => connection(stream, app, watcher).await,
+                    Some(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
+                    None => {}
                 }
             });
         }
         drop(listener);
         tracing::info!("stopping");
-        if tokio::time::timeout(state.config.drain, connections.shutdown()).await.is_err() {
-            tracing::warn!("some connections did not end in time");
-        }
         let links = state.registry.tracker();
         links.close();
-        if tokio::time::timeout(state.config.drain, links.wait()).await.is_err() {
-            tracing::warn!("some links did not end in time");
+        let ended = async { tokio::join!(connections.shutdown(), links.wait()) };
+        if tokio::time::timeout(state.config.drain, ended).await.is_err() {
+            tracing::warn!("some connections did not end in time");
         }
         chores.end(&state).await?;
         poll.abort();
@@ -118,7 +116,8 @@ where
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(20));
-    let app = app.map_request(|request: hyper::Request<hyper::body::Incoming>| request.map(axum::body::Body::new));
+    let app =
+        app.map_request(|request: hyper::Request<hyper::body::Incoming>| request.map(axum::body::Body::new));
     let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(app));
     if let Err(error) = watcher.watch(served).await {
         tracing::debug!(error, "a connection broke");

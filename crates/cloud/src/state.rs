@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use tillwatch_protocol::ids::CloudId;
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,6 @@ pub(crate) struct AppState {
     pub(crate) store: Store,
     /// Whom device tokens must be addressed to.
     pub(crate) cloud_id: CloudId,
-    pub(crate) started_at: DateTime<Utc>,
     /// Limits on guessing passwords.
     pub(crate) sign_in: Arc<SignInGuard>,
     /// Device tokens that were used.
@@ -46,14 +45,12 @@ impl AppState {
         let store = Store::open(&config.data_dir, config.database_url.as_deref()).await?;
         let cloud_id = store.cloud_id().await?;
         let blobs = Blobs::directory(&config.data_dir.join("archives"))?;
-        let started_at = Utc::now();
         Ok(Self {
             config: Arc::new(config),
             store,
             cloud_id,
-            started_at,
             sign_in: Arc::new(SignInGuard::new()),
-            seen_tokens: Arc::new(SeenTokens::new(started_at)),
+            seen_tokens: Arc::new(SeenTokens::new(Utc::now())),
             registry: gateway::Registry::default(),
             inbox: gateway::Inbox::default(),
             blobs,

@@ -33,7 +33,8 @@ pub(crate) fn acceptor(config: &Config) -> anyhow::Result<Option<TlsAcceptor>> {
     let certs = CertificateDer::pem_file_iter(&cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .with_context(|| format!("reading the certificate {}", cert.display()))?;
-    let key = PrivateKeyDer::from_pem_file(&key).with_context(|| format!("reading the key {}", key.display()))?;
+    let key =
+        PrivateKeyDer::from_pem_file(&key).with_context(|| format!("reading the key {}", key.display()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut tls = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -55,7 +56,9 @@ fn make_self_signed(dir: &Path, cert: &Path, key: &Path) -> anyhow::Result<()> {
         SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)),
         SanType::IpAddress(IpAddr::V6(Ipv6Addr::LOCALHOST)),
     ];
-    if host != "localhost" && let Ok(host) = host.as_str().try_into() {
+    if host != "localhost"
+        && let Ok(host) = host.as_str().try_into()
+    {
         params.subject_alt_names.push(SanType::DnsName(host));
     }
     let now = std::time::SystemTime::now();

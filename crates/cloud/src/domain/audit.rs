@@ -81,8 +81,10 @@ impl Entry {
 fn canonical(value: &Value) -> String {
     match value {
         Value::Object(members) => {
-            let mut parts: Vec<String> =
-                members.iter().map(|(key, value)| format!("{}:{}", Value::from(key.as_str()), canonical(value))).collect();
+            let mut parts: Vec<String> = members
+                .iter()
+                .map(|(key, value)| format!("{}:{}", Value::from(key.as_str()), canonical(value)))
+                .collect();
             parts.sort();
             format!("{{{}}}", parts.join(","))
         }

@@ -60,8 +60,11 @@ fn parse_json(text: &str) -> Result<Vec<Numbered>, Vec<BadLine>> {
 fn parse_csv(text: &str) -> Result<Vec<Numbered>, Vec<BadLine>> {
     let header = text.lines().next().unwrap_or_default();
     let delimiter = if header.contains(';') { b';' } else { b',' };
-    let mut reader =
-        csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).has_headers(false).from_reader(text.as_bytes());
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .flexible(true)
+        .has_headers(false)
+        .from_reader(text.as_bytes());
     let mut records = reader.records();
     let header = match records.next() {
         Some(Ok(header)) => header,
@@ -76,16 +79,11 @@ fn parse_csv(text: &str) -> Result<Vec<Numbered>, Vec<BadLine>> {
         return Err(vec![bad(1, format!("the header names other columns than {}", COLUMNS.join(",")))]);
     }
     let (mut lines, mut errors) = (Vec::new(), Vec::new());
+    let mut line_at = line_counter(text.as_bytes());
     for record in records {
-        let record = match record {
-            Ok(record) => record,
-            Err(error) => {
-                let number = error.position().map_or(0, csv::Position::line);
-                errors.push(bad(number, error.to_string()));
-                continue;
-            }
-        };
-        let number = record.position().map_or(0, csv::Position::line);
+        let record = record
+            .map_err(|error| vec![bad(error.position().map_or(0, csv::Position::line), error.to_string())])?;
+        let number = line_at(record.position().map_or(0, csv::Position::byte));
         if record.len() != COLUMNS.len() {
             errors.push(bad(number, format!("{} fields instead of {}", record.len(), COLUMNS.len())));
             continue;
@@ -102,6 +100,20 @@ fn parse_csv(text: &str) -> Result<Vec<Numbered>, Vec<BadLine>> {
         lines.push(Numbered { number, line: trimmed(line) });
     }
     if errors.is_empty() { Ok(lines) } else { Err(errors) }
+}
+
+/// Tells the line of a record by where it begins. The reader's own count is one behind after `\r\n`.
+fn line_counter(text: &[u8]) -> impl FnMut(u64) -> u64 {
+    let (mut seen, mut line) = (0, 1);
+    move |byte| {
+        let mut begin = (byte as usize).max(seen).min(text.len());
+        while text.get(begin).is_some_and(|byte| matches!(byte, b'\r' | b'\n')) {
+            begin += 1;
+        }
+        line += text[seen..begin].iter().filter(|byte| **byte == b'\n').count() as u64;
+        seen = begin;
+        line
+    }
 }
 
 fn missing_header() -> String {
@@ -141,7 +153,8 @@ fn check(lines: Vec<Numbered>) -> Result<Vec<Numbered>, Vec<BadLine>> {
             (a.crm_id != b.crm_id) || (a.address != b.address) || (a.time_zone != b.time_zone)
         };
         if differs(&first.line, line) {
-            let reason = format!("another crm_id, address or time_zone for the outlet of line {}", first.number);
+            let reason =
+                format!("another crm_id, address or time_zone for the outlet of line {}", first.number);
             errors.push(bad(*number, reason));
         }
     }
@@ -200,12 +213,21 @@ mod tests {
     fn a_bad_line_is_named_with_its_reason() {
         let good = "Pizza,Riga 1,1,,Europe/Riga,Main\n";
         for (lines, expected) in [
-            (format!("{good}Pizza,Riga 2,2,,Mars/Base,Main\n"), "line 3: `Mars/Base` is not a known time zone, such as Europe/Riga"),
+            (
+                format!("{good}Pizza,Riga 2,2,,Mars/Base,Main\n"),
+                "line 3: `Mars/Base` is not a known time zone, such as Europe/Riga",
+            ),
             (format!("{good}Pizza, ,2,,Europe/Riga,Main\n"), "line 3: outlet is empty"),
             (format!("{good}{good}"), "line 3: the same POS server as in line 2"),
             (format!("{good}Pizza,Riga 2\n"), "line 3: 2 fields instead of 6"),
-            (format!("{good}Pizza,Riga 1,2,,Europe/Riga,Second\n"), "line 3: another crm_id, address or time_zone for the outlet of line 2"),
-            ("Pizza,\"a\nb\",2,,Europe/Riga,Main\n".to_owned(), "line 2: outlet has a control character in it"),
+            (
+                format!("{good}Pizza,Riga 1,2,,Europe/Riga,Second\n"),
+                "line 3: another crm_id, address or time_zone for the outlet of line 2",
+            ),
+            (
+                "Pizza,\"a\nb\",2,,Europe/Riga,Main\n".to_owned(),
+                "line 2: outlet has a control character in it",
+            ),
             (String::new(), "line 2: there is no line to import"),
         ] {
             assert_eq!(reasons(format!("{HEADER}{lines}").as_bytes()), [expected]);
@@ -216,9 +238,12 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_line_is_named() {
-        let text = format!("{HEADER},Riga,1,,Europe/Riga,Main\nPizza,,1,,Europe/Riga,Main\n");
-        assert_eq!(reasons(text.as_bytes()), ["line 2: chain is empty", "line 3: outlet is empty"]);
+    fn every_bad_line_is_named_by_its_place_in_the_file() {
+        let text =
+            format!("{HEADER},Riga,1,,Europe/Riga,Main\n\nPizza,,1,\"a\nb\",Europe/Riga,Main\n,,,,,\n");
+        let expected = ["line 2: chain is empty", "line 4: outlet is empty", "line 6: chain is empty"];
+        assert_eq!(reasons(text.as_bytes()), expected);
+        assert_eq!(reasons(text.replace('\n', "\r\n").as_bytes()), expected);
     }
 
     #[test]

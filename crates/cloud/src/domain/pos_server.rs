@@ -63,7 +63,8 @@ mod tests {
     #[test]
     fn an_update_is_required_below_the_required_version() {
         let key = |text: &str| version_key(text).unwrap();
-        for (version, required, expected) in [("34.5.2", "34.6.0", true), ("34.6", "34.6.0", false), ("35", "34.6", false)]
+        for (version, required, expected) in
+            [("34.5.2", "34.6.0", true), ("34.6", "34.6.0", false), ("35", "34.6", false)]
         {
             assert_eq!(update_required(Some(&key(version)), Some(&key(required))), expected, "{version}");
         }

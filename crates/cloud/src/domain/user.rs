@@ -28,7 +28,9 @@ pub enum BadUser {
     #[error("the name is empty")]
     Name,
     /// Too short or too long.
-    #[error("the password must have at least {MIN_PASSWORD_CHARS} characters and at most {MAX_PASSWORD_BYTES} bytes")]
+    #[error(
+        "the password must have at least {MIN_PASSWORD_CHARS} characters and at most {MAX_PASSWORD_BYTES} bytes"
+    )]
     Password,
 }
 
@@ -40,7 +42,8 @@ pub fn normal_email(email: &str) -> String {
 /// Checks what a user is made of.
 pub fn check(email: &str, name: &str, password: &str) -> Result<(), BadUser> {
     let well_formed = email.split_once('@').is_some_and(|(user, host)| {
-        let plain = |text: &str| !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control());
+        let plain =
+            |text: &str| !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control());
         plain(user) && plain(host) && !host.contains('@')
     });
     if !well_formed || email.len() > 254 {

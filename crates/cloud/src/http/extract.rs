@@ -105,10 +105,12 @@ impl FromRequestParts<AppState> for CurrentUser {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let refused = || ApiError::new(ErrorCode::Unauthorized, "No valid access token came with the request.");
+        let refused =
+            || ApiError::new(ErrorCode::Unauthorized, "No valid access token came with the request.");
         let token = bearer(parts).ok_or_else(refused)?;
         let db = state.store.read().await?;
-        let (session_id, user) = session::by_access_token(&db, token, Utc::now()).await?.ok_or_else(refused)?;
+        let (session_id, user) =
+            session::by_access_token(&db, token, Utc::now()).await?.ok_or_else(refused)?;
         tracing::Span::current().record("user", tracing::field::display(user.id));
         Ok(Self { session_id, user })
     }

@@ -51,10 +51,11 @@ async fn list(
 ) -> ApiResult<axum::Json<Page<Outlet>>> {
     let mut errors = Vec::new();
     let mut check = |error| errors.push(error);
-    let chain_id: Option<ChainId> = parse_id("chain_id", params.chain_id.as_deref()).unwrap_or_else(|error| {
-        check(error);
-        None
-    });
+    let chain_id: Option<ChainId> =
+        parse_id("chain_id", params.chain_id.as_deref()).unwrap_or_else(|error| {
+            check(error);
+            None
+        });
     let limit = cursor::limit(params.limit.as_deref()).unwrap_or_else(|error| {
         check(error);
         1

@@ -148,8 +148,7 @@ fn read_params(
     let sort_text = params.sort.unwrap_or_default();
     let sort = collect(parse_sort(&sort_text), &mut errors);
     let limit = collect(cursor::limit(params.limit.as_deref()), &mut errors);
-    let end: Option<PageEnd> =
-        collect(params.cursor.as_deref().map(cursor::decode).transpose(), &mut errors);
+    let end: Option<PageEnd> = collect(params.cursor.as_deref().map(cursor::decode).transpose(), &mut errors);
     if end.as_ref().is_some_and(|end| end.sort != sort_text || !end.position.fits(&sort)) {
         errors.push(cursor::refused());
     }

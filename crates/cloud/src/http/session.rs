@@ -98,7 +98,10 @@ impl SignInGuard {
         (status = 429, description = "`rate_limited`: ten wrong passwords; `Retry-After` tells when", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn sign_in(State(state): State<AppState>, Json(body): Json<SignIn>) -> ApiResult<(StatusCode, axum::Json<Tokens>)> {
+async fn sign_in(
+    State(state): State<AppState>,
+    Json(body): Json<SignIn>,
+) -> ApiResult<(StatusCode, axum::Json<Tokens>)> {
     let email = user::normal_email(&body.email);
     if body.password.len() > MAX_PASSWORD_BYTES || email.len() > 1024 {
         return Err(wrong_credentials());
@@ -106,12 +109,17 @@ async fn sign_in(State(state): State<AppState>, Json(body): Json<SignIn>) -> Api
     let guard = &state.sign_in;
     let _turn = guard.turn(&email).lock().await;
     let account = users::by_email(&state.store.read().await?, &email).await?;
-    let attempts = account.as_ref().map_or_else(|| guard.unknown_attempts(&email), |account| account.attempts);
+    let attempts =
+        account.as_ref().map_or_else(|| guard.unknown_attempts(&email), |account| account.attempts);
     if let Some(wait) = attempts.wait(Utc::now()) {
-        return Err(ApiError::new(ErrorCode::RateLimited, "Too many wrong passwords. Wait before the next try.")
-            .retry_after(wait.to_std().unwrap_or_default()));
+        return Err(ApiError::new(
+            ErrorCode::RateLimited,
+            "Too many wrong passwords. Wait before the next try.",
+        )
+        .retry_after(wait.to_std().unwrap_or_default()));
     }
-    let password_hash = account.as_ref().map_or_else(|| guard.nobody.clone(), |account| account.password_hash.clone());
+    let password_hash =
+        account.as_ref().map_or_else(|| guard.nobody.clone(), |account| account.password_hash.clone());
     let fits = guard.verify(body.password, password_hash).await?;
     let now = Utc::now();
     let Some(account) = account else {
@@ -138,7 +146,8 @@ async fn sign_in(State(state): State<AppState>, Json(body): Json<SignIn>) -> Api
     }
     session::forget_ended(&tx, user.id, now).await?;
     session::insert(&tx, id, user.id, &tokens, now).await?;
-    audit::append(&tx, Entry::new(now, Actor::User(user.id), "session.started", format!("session:{id}"))).await?;
+    audit::append(&tx, Entry::new(now, Actor::User(user.id), "session.started", format!("session:{id}")))
+        .await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, axum::Json(answer(tokens, user, now))))
 }
@@ -153,7 +162,8 @@ async fn sign_in(State(state): State<AppState>, Json(body): Json<SignIn>) -> Api
 )]
 async fn refresh(State(state): State<AppState>, Json(body): Json<Refresh>) -> ApiResult<axum::Json<Tokens>> {
     let refused = || ApiError::new(ErrorCode::Unauthorized, "The session has ended; sign in again.");
-    let id: SessionId = body.refresh_token.split('.').next().and_then(|id| id.parse().ok()).ok_or_else(refused)?;
+    let id: SessionId =
+        body.refresh_token.split('.').next().and_then(|id| id.parse().ok()).ok_or_else(refused)?;
     let now = Utc::now();
     let tokens = new_tokens(id);
     let tx = state.store.write().await?;
@@ -239,10 +249,11 @@ async fn me(State(state): State<AppState>, current: CurrentUser) -> ApiResult<ax
                 &mut me.chains[at].permissions
             }
             Scope::Outlet(outlet_id) => {
-                let at = me.outlets.iter().position(|item| item.outlet_id == outlet_id).unwrap_or_else(|| {
-                    me.outlets.push(OutletPermissions { outlet_id, permissions: Vec::new() });
-                    me.outlets.len() - 1
-                });
+                let at =
+                    me.outlets.iter().position(|item| item.outlet_id == outlet_id).unwrap_or_else(|| {
+                        me.outlets.push(OutletPermissions { outlet_id, permissions: Vec::new() });
+                        me.outlets.len() - 1
+                    });
                 &mut me.outlets[at].permissions
             }
         };

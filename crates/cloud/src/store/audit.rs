@@ -54,7 +54,10 @@ pub(crate) async fn verify(db: &impl sea_orm::ConnectionTrait) -> Result<Chain, 
             };
             let entry =
                 Entry { at: row.at, actor: row.actor, action: row.action, target: row.target, details };
-            if row.seq != seq + 1 || row.previous_hash != previous || entry.hash(row.seq, &previous) != row.hash {
+            if row.seq != seq + 1
+                || row.previous_hash != previous
+                || entry.hash(row.seq, &previous) != row.hash
+            {
                 return Ok(Chain::BrokenAt(row.seq));
             }
             (seq, previous) = (row.seq, row.hash);

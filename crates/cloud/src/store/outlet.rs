@@ -45,7 +45,9 @@ pub(crate) async fn page(
     let chain = |column: chains::Column| Expr::col((chains::Entity, column));
     let mut query = Query::select();
     query
-        .columns([Col::Id, Col::ChainId, Col::Name, Col::NameFolded, Col::CrmId].map(|c| (outlets::Entity, c)))
+        .columns(
+            [Col::Id, Col::ChainId, Col::Name, Col::NameFolded, Col::CrmId].map(|c| (outlets::Entity, c)),
+        )
         .columns([Col::Address, Col::TimeZone].map(|c| (outlets::Entity, c)))
         .expr_as(chain(chains::Column::Name), "chain_name")
         .expr_as(chain(chains::Column::NameFolded), "chain_folded")
@@ -71,9 +73,11 @@ pub(crate) async fn page(
     let more = rows.len() as u64 > limit;
     rows.truncate(limit as usize);
     let next = match rows.last() {
-        Some(last) if more => {
-            Some((last.try_get("", "chain_folded")?, last.try_get("", "name_folded")?, last.try_get("", "id")?))
-        }
+        Some(last) if more => Some((
+            last.try_get("", "chain_folded")?,
+            last.try_get("", "name_folded")?,
+            last.try_get("", "id")?,
+        )),
         _ => None,
     };
     Ok((rows.iter().map(to_outlet).collect::<Result<_, _>>()?, next))

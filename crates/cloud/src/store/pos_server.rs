@@ -4,9 +4,7 @@ pub(crate) mod sort;
 mod status;
 
 use chrono::{DateTime, Utc};
-use sea_orm::sea_query::{
-    Expr, ExprTrait, Func, LikeExpr, Order, Query, SelectStatement, SimpleExpr,
-};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, LikeExpr, Order, Query, SelectStatement, SimpleExpr};
 use sea_orm::{Condition, ConnectionTrait, FromQueryResult, Iterable};
 use tillwatch_protocol::ids::{ChainId, OutletId, PosServerId};
 use tillwatch_protocol::rest::pos_server::{LinkState, PosState, Status};
@@ -106,12 +104,8 @@ pub(crate) async fn removed_since(
     since: i64,
     limit: u64,
 ) -> Result<Vec<(i64, PosServerId)>, StoreError> {
-    let visible = grant::granted(
-        viewer,
-        Permission::OutletSetup,
-        ("removals", "chain_id"),
-        ("removals", "outlet_id"),
-    );
+    let visible =
+        grant::granted(viewer, Permission::OutletSetup, ("removals", "chain_id"), ("removals", "outlet_id"));
     let mut query = Query::select();
     query
         .columns([removals::Column::PosServerId, removals::Column::OutletId])

@@ -3,9 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::QueryResult;
-use sea_orm::sea_query::{
-    Condition, Expr, ExprTrait, NullOrdering, Order, SelectStatement, SimpleExpr,
-};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, NullOrdering, Order, SelectStatement, SimpleExpr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -218,9 +216,11 @@ fn sort_column(index: usize) -> String {
 pub(super) fn apply(query: &mut SelectStatement, sort: &[Sort], after: Option<&Position>) {
     for (index, Sort { key, descending }) in sort.iter().enumerate() {
         let order = if *descending { Order::Desc } else { Order::Asc };
-        query
-            .expr_as(key.expr(), sort_column(index))
-            .order_by_expr_with_nulls(key.expr(), order, NullOrdering::Last);
+        query.expr_as(key.expr(), sort_column(index)).order_by_expr_with_nulls(
+            key.expr(),
+            order,
+            NullOrdering::Last,
+        );
     }
     query.order_by((pos_servers::Entity, Pos::Id), Order::Asc);
     if let Some(after) = after {
@@ -237,8 +237,7 @@ fn beyond(sort: &[Sort], after: &Position) -> Condition {
             equal = equal.add(key.expr().is_null());
             continue;
         };
-        let later =
-            if *descending { key.expr().lt(value.clone()) } else { key.expr().gt(value.clone()) };
+        let later = if *descending { key.expr().lt(value.clone()) } else { key.expr().gt(value.clone()) };
         any = any.add(equal.clone().add(later.or(key.expr().is_null())));
         equal = equal.add(key.expr().eq(value));
     }

@@ -1,0 +1,210 @@
+//! The program itself: its command line, its certificate, and working beside a running server.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Instant;
+
+use reqwest::{Certificate, Client, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+
+use crate::support::{HEADER, SOON};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tillwatch-cloud");
+
+fn run(data_dir: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(PROGRAM)
+        .args(arguments)
+        .env("TILLWATCH_CLOUD_DATA_DIR", data_dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn succeed(data_dir: &Path, arguments: &[&str], input: &str) -> String {
+    let output = run(data_dir, arguments, input);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn fail(data_dir: &Path, arguments: &[&str]) -> String {
+    let output = run(data_dir, arguments, "");
+    assert!(!output.status.success(), "{arguments:?}");
+    assert!(output.stdout.is_empty());
+    String::from_utf8(output.stderr).unwrap()
+}
+
+struct Server {
+    process: tokio::process::Child,
+    url: String,
+}
+
+async fn serve(data_dir: &Path, arguments: &[&str]) -> Server {
+    let mut process = tokio::process::Command::new(PROGRAM)
+        .arg("serve")
+        .args(arguments)
+        .env("TILLWATCH_CLOUD_DATA_DIR", data_dir)
+        .env("TILLWATCH_CLOUD_LISTEN", "127.0.0.1:0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let line = tokio::time::timeout(SOON, lines.next_line()).await.unwrap().unwrap().unwrap();
+    let url = line.strip_prefix("listening on ").unwrap().to_owned();
+    Server { process, url }
+}
+
+/// A client that trusts nothing but the certificate in the data dir.
+fn client(data_dir: &Path) -> Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let pem = std::fs::read(data_dir.join("tls/cert.pem")).unwrap();
+    Client::builder().tls_certs_only([Certificate::from_pem(&pem).unwrap()]).build().unwrap()
+}
+
+async fn sign_in(client: &Client, url: &str, email: &str, password: &str) -> String {
+    let body = json!({"email": email, "password": password});
+    let response = client.post(format!("{url}/api/v1/sessions")).json(&body).send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::CREATED);
+    response.json::<Value>().await.unwrap()["access_token"].as_str().unwrap().to_owned()
+}
+
+async fn get(client: &Client, url: &str, token: &str) -> Value {
+    client.get(url).bearer_auth(token).send().await.unwrap().json().await.unwrap()
+}
+
+#[tokio::test]
+async fn commands_work_beside_a_running_server_which_follows_at_once() {
+    let dir = TempDir::new().unwrap();
+    let data = dir.path().join("data");
+    let mut server = serve(&data, &[]).await;
+    assert!(server.url.starts_with("https://127.0.0.1:"), "{}", server.url);
+    let password = succeed(&data, &["user", "add", "--email", "anna@example.com", "--name", "Anna"], "");
+    let client = client(&data);
+    let token = sign_in(&client, &server.url, "anna@example.com", password.trim()).await;
+    let list = format!("{}/api/v1/pos-servers", server.url);
+    assert_eq!(get(&client, &list, &token).await["items"], json!([]));
+    let mut events =
+        client.get(format!("{}/api/v1/events", server.url)).bearer_auth(&token).send().await.unwrap();
+
+    let file = dir.path().join("fleet.csv");
+    let lines = "Pizza,Riga 1,007,,Europe/Riga,Main POS\nPizza,\"Riga, 2\",008,,Europe/Riga,Main POS\n";
+    std::fs::write(&file, format!("{HEADER}{lines}")).unwrap();
+    let printed = succeed(&data, &["fleet", "import", file.to_str().unwrap()], "");
+    let grant =
+        ["user", "grant", "--email", "anna@example.com", "--chain", "Pizza", "--permission", "outlet_setup"];
+    succeed(&data, &[&grant[..], &["retrieve_logs"]].concat(), "");
+    let granted = Instant::now();
+
+    let mut told = String::new();
+    while !told.contains("event: resync") {
+        let chunk = tokio::time::timeout(SOON, events.chunk()).await.unwrap().unwrap().unwrap();
+        told.push_str(std::str::from_utf8(&chunk).unwrap());
+    }
+    assert!(granted.elapsed().as_secs() < 2, "{:?}", granted.elapsed());
+    let mut rows = printed.lines();
+    assert_eq!(rows.next(), Some("pos_server_id,outlet,enrollment_code"));
+    assert!(rows.next().unwrap().contains(",Riga 1,"));
+    assert!(rows.next().unwrap().contains(",\"Riga, 2\","));
+    let items = get(&client, &list, &token).await["items"].clone();
+    assert_eq!(items.as_array().unwrap().len(), 2);
+
+    succeed(&data, &["release", "require", "--chain", "Pizza", "--pos-version", "34.6.0"], "");
+    let status = get(&client, &list, &token).await["items"][0].clone();
+    assert_eq!(status["pos"]["required_version"], "34.6.0");
+    assert!(succeed(&data, &["audit", "verify"], "").contains("the chain is whole"));
+
+    // SIGTERM ends it in good order, although somebody follows events.
+    let id = server.process.id().unwrap().to_string();
+    assert!(Command::new("kill").arg(&id).status().unwrap().success());
+    let status = tokio::time::timeout(SOON, server.process.wait()).await.unwrap().unwrap();
+    assert!(status.success(), "{status}");
+}
+
+#[tokio::test]
+async fn the_certificate_stays_and_its_key_is_private() {
+    let dir = TempDir::new().unwrap();
+    let first = serve(dir.path(), &[]).await;
+    let cert = std::fs::read(dir.path().join("tls/cert.pem")).unwrap();
+    let by_name = first.url.replace("127.0.0.1", "localhost");
+    let answer = client(dir.path()).get(format!("{by_name}/healthz")).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    drop(first);
+    let _second = serve(dir.path(), &[]).await;
+    assert_eq!(std::fs::read(dir.path().join("tls/cert.pem")).unwrap(), cert);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(dir.path().join("tls/key.pem")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
+
+#[tokio::test]
+async fn a_file_configures_and_flags_win_over_it() {
+    let dir = TempDir::new().unwrap();
+    let elsewhere = dir.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let config = dir.path().join("cloud.toml");
+    let database = elsewhere.join("cloud.sqlite3");
+    let url = format!("sqlite://{}", database.display());
+    std::fs::write(
+        &config,
+        format!("insecure_http = true\ndatabase_url = \"{url}\"\nlisten = \"192.0.2.1:1\"\n"),
+    )
+    .unwrap();
+
+    let server = serve(&dir.path().join("data"), &["--config", config.to_str().unwrap()]).await;
+
+    assert!(server.url.starts_with("http://127.0.0.1:"), "{}", server.url);
+    assert!(database.exists());
+    std::fs::write(&config, "insecure_htp = true\n").unwrap();
+    let told = fail(dir.path(), &["serve", "--config", config.to_str().unwrap()]);
+    assert!(told.contains("insecure_htp"), "{told}");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_a_reason() {
+    let dir = TempDir::new().unwrap();
+    let data = dir.path();
+    let add = ["user", "add", "--name", "A", "--email"];
+    assert!(fail(data, &[&add[..], &["nonsense"]].concat()).contains("e-mail"));
+    succeed(data, &[&add[..], &["a@b.c", "--admin", "--password-stdin"]].concat(), "password one\n");
+    assert!(fail(data, &[&add[..], &["A@B.C"]].concat()).contains("already"));
+    assert!(fail(data, &[&add[..], &["b@b.c", "--password-stdin"]].concat()).contains("at least 8"));
+    let grant = ["user", "grant", "--email", "a@b.c"];
+    assert!(
+        fail(data, &[&grant[..], &["--all", "--permission", "everything"]].concat()).contains("outlet_setup")
+    );
+    assert!(fail(data, &[&grant[..], &["--permission", "relay"]].concat()).contains("--chain"));
+    assert!(
+        fail(data, &[&grant[..], &["--chain", "X", "--permission", "relay"]].concat())
+            .contains("no chain `X`")
+    );
+    assert!(
+        fail(data, &["release", "require", "--chain", "X", "--pos-version", "v1"]).contains("not a version")
+    );
+    assert!(fail(data, &["fleet", "import", "/nonexistent.csv"]).contains("nonexistent.csv"));
+    assert!(fail(data, &["serve", "--database-url", "mysql://localhost/x"]).contains("sqlite:"));
+    let bad = data.join("bad.csv");
+    std::fs::write(&bad, format!("{HEADER}Pizza,Riga,1,,Mars/Base,Main\n")).unwrap();
+    assert!(fail(data, &["fleet", "import", bad.to_str().unwrap()]).contains("line 2: `Mars/Base`"));
+}
+
+#[test]
+fn the_openapi_document_is_the_one_checked_in() {
+    let printed = succeed(Path::new("/nonexistent"), &["openapi"], "");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+    let checked_in = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        printed == checked_in,
+        "remake it: cargo run -p tillwatch-cloud -- openapi > crates/cloud/openapi.json"
+    );
+}

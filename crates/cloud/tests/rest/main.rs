@@ -1,0 +1,11 @@
+//! The REST interface as a client sees it: the real router on a port of its own, over a real SQLite each.
+
+mod support;
+
+mod command_line;
+mod events;
+mod fleet_import;
+mod outlets;
+mod problems;
+mod sessions;
+mod statuses;

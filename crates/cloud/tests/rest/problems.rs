@@ -1,0 +1,96 @@
+//! Every kind of wrong request is told as a problem with a stable code.
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use crate::support::{ADMIN, TestCloud, answer};
+
+#[tokio::test]
+async fn what_is_wrong_with_a_body_is_told() {
+    let cloud = TestCloud::start().await;
+    let client = cloud.anonymous();
+    let send = |content_type: &str, body: String| {
+        let request =
+            client.request(Method::POST, "/sessions").header("content-type", content_type.to_owned());
+        answer(request.body(body))
+    };
+    let json = "application/json; charset=utf-8";
+
+    assert_eq!(send(json, "{\"email\":".into()).await.problem(), (400, "malformed_body"));
+    assert_eq!(
+        send(json, "{\"email\":\"a\",\"password\":\"b\"} x".into()).await.problem(),
+        (400, "malformed_body")
+    );
+    assert_eq!(send("text/plain", "{}".into()).await.problem(), (415, "unsupported_media_type"));
+    assert_eq!(send(json, "x".repeat(1024 * 1024 + 1)).await.problem(), (413, "payload_too_large"));
+    for (body, field) in [
+        (json!({"email": "a@b.c"}), "body"),
+        (json!({"email": "a@b.c", "password": 5}), "password"),
+        (json!({"email": "a@b.c", "password": "x", "admin": true}), "admin"),
+        (json!([]), "body"),
+    ] {
+        let answer = send(json, body.to_string()).await;
+        assert_eq!(answer.problem(), (422, "invalid_request"), "{body}");
+        assert_eq!(answer.body["errors"][0]["field"], field, "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_an_address_is_told() {
+    let cloud = TestCloud::start().await;
+    let admin = cloud.sign_in(ADMIN).await;
+    let nobody = cloud.anonymous();
+
+    assert_eq!(admin.get("/nothing").await.problem(), (404, "not_found"));
+    assert_eq!(admin.get("/pos-servers/not-an-id").await.problem(), (404, "not_found"));
+    assert_eq!(
+        admin.get("/pos-servers/01890000-0000-7000-8000-000000000000").await.problem(),
+        (404, "not_found")
+    );
+    let wrong_method = admin.delete("/me").await;
+    assert_eq!(wrong_method.problem(), (405, "method_not_allowed"));
+    assert!(wrong_method.header("allow").contains("GET"));
+    for path in ["/me", "/sessions", "/outlets", "/pos-servers", "/events"] {
+        assert_eq!(nobody.get(path).await.problem(), (401, "unauthorized"), "{path}");
+    }
+    for (query, field) in [
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("limit=x", "limit"),
+        ("cursor=x", "cursor"),
+        ("sort=nothing", "sort"),
+        ("sort=name,name", "sort"),
+        ("chain_id=x", "chain_id"),
+        ("outlet_id=x", "outlet_id"),
+        ("reported_within=5h", "reported_within"),
+        ("problems_only=yes", "problems_only"),
+        ("unknown=1", "query"),
+        ("limit=1&limit=2", "query"),
+    ] {
+        let answer = admin.get(&format!("/pos-servers?{query}")).await;
+        assert_eq!(answer.problem(), (422, "invalid_request"), "{query}");
+        assert_eq!(answer.body["errors"][0]["field"], field, "{query}");
+    }
+    let both = admin.get("/pos-servers?limit=0&sort=x").await;
+    assert_eq!(both.body["errors"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_request_keeps_the_id_that_it_came_with() {
+    let cloud = TestCloud::start().await;
+    let client = cloud.anonymous();
+    let named = |id: &str| answer(client.request(Method::GET, "/me").header("x-request-id", id.to_owned()));
+    assert_eq!(named("desktop-42").await.body["request_id"], "desktop-42");
+    let replaced = named("no spaces, please").await;
+    assert_ne!(replaced.body["request_id"], "no spaces, please");
+    assert!(!replaced.header("x-request-id").is_empty());
+}
+
+#[tokio::test]
+async fn the_process_says_that_it_lives_and_serves() {
+    let cloud = TestCloud::start().await;
+    for path in ["healthz", "readyz"] {
+        let answer = reqwest::get(format!("{}/{path}", cloud.base)).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT);
+    }
+}

@@ -1,0 +1,122 @@
+//! Signing in, staying signed in, signing out.
+
+use reqwest::StatusCode;
+use serde_json::json;
+use tillwatch_cloud::admin::{self, AuditChain, ScopeName};
+use tillwatch_protocol::rest::session::Permission;
+
+use crate::support::{ADMIN, PASSWORD, TestCloud};
+
+#[tokio::test]
+async fn a_user_signs_in_and_learns_what_they_may_do() {
+    let cloud = TestCloud::start().await;
+    cloud.import("Pizza,Riga 1,1,,Europe/Riga,Main\nPizza,Riga 2,2,,Europe/Riga,Main\n").await;
+    cloud.add_user("Anna@Example.com", false).await;
+    cloud.grant("anna@example.com", ScopeName::Chain("Pizza".into()), Permission::OutletSetup).await;
+    cloud.grant("anna@example.com", ScopeName::Chain("Pizza".into()), Permission::RetrieveLogs).await;
+    cloud.grant("anna@example.com", ScopeName::Outlet("Riga 2".into()), Permission::ResetDatabase).await;
+
+    let anna = cloud.sign_in(" ANNA@example.com").await;
+    let me = anna.get("/me").await.body;
+
+    assert_eq!(me["user"]["email"], "anna@example.com");
+    assert_eq!(me["user"]["admin"], false);
+    assert_eq!(me["everywhere"], json!([]));
+    assert_eq!(me["chains"][0]["permissions"], json!(["outlet_setup", "retrieve_logs"]));
+    assert_eq!(me["outlets"][0]["permissions"], json!(["reset_database"]));
+    let admin = cloud.sign_in(ADMIN).await.get("/me").await.body;
+    assert_eq!(admin["everywhere"].as_array().unwrap().len(), Permission::ALL.len());
+    assert_eq!(admin::verify_audit(&cloud.store).await.unwrap(), AuditChain::Whole(8));
+    cloud.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_user_get_the_same_answer() {
+    let cloud = TestCloud::start().await;
+    let client = cloud.anonymous();
+
+    let wrong = client.post("/sessions", &json!({"email": ADMIN, "password": "wrong password"})).await;
+    let unknown =
+        client.post("/sessions", &json!({"email": "x@example.com", "password": "wrong password"})).await;
+
+    assert_eq!(wrong.problem(), (401, "invalid_credentials"));
+    assert_eq!(unknown.problem(), (401, "invalid_credentials"));
+    assert_eq!(wrong.body["detail"], unknown.body["detail"]);
+}
+
+#[tokio::test]
+async fn ten_wrong_passwords_lock_out_for_half_an_hour() {
+    let cloud = TestCloud::start().await;
+    let client = cloud.anonymous();
+    for email in [ADMIN, "nobody@example.com"] {
+        for _ in 0..10 {
+            let answer =
+                client.post("/sessions", &json!({"email": email, "password": "a guess of mine"})).await;
+            assert_eq!(answer.problem(), (401, "invalid_credentials"));
+        }
+        let answer = client.post("/sessions", &json!({"email": email, "password": PASSWORD})).await;
+        assert_eq!(answer.problem(), (429, "rate_limited"));
+        let seconds: u64 = answer.header("retry-after").parse().unwrap();
+        assert!((1790..=1800).contains(&seconds), "{seconds}");
+    }
+
+    // Half an hour later.
+    cloud.sql("UPDATE users SET locked_until = '2020-01-01T00:00:00+00:00'").await;
+    cloud.sign_in(ADMIN).await;
+    assert_eq!(admin::verify_audit(&cloud.store).await.unwrap(), AuditChain::Whole(3));
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_good_once_and_its_second_use_ends_the_session() {
+    let cloud = TestCloud::start().await;
+    let mut client = cloud.sign_in(ADMIN).await;
+    let (first_access, first_refresh) = (client.access.clone(), client.refresh.clone());
+
+    let answer = client.post("/sessions/refresh", &json!({"refresh_token": first_refresh})).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    client.take_tokens(&answer.body);
+    assert_eq!(client.get("/me").await.status, StatusCode::OK);
+    let mut old = cloud.anonymous();
+    old.access = first_access;
+    assert_eq!(old.get("/me").await.problem(), (401, "unauthorized"));
+
+    let stolen = old.post("/sessions/refresh", &json!({"refresh_token": first_refresh})).await;
+    assert_eq!(stolen.problem(), (401, "unauthorized"));
+    assert_eq!(client.get("/me").await.problem(), (401, "unauthorized"));
+    let own = client.post("/sessions/refresh", &json!({"refresh_token": client.refresh})).await;
+    assert_eq!(own.problem(), (401, "unauthorized"));
+    let nonsense = client.post("/sessions/refresh", &json!({"refresh_token": "nonsense"})).await;
+    assert_eq!(nonsense.problem(), (401, "unauthorized"));
+}
+
+#[tokio::test]
+async fn an_access_token_ends_by_itself() {
+    let cloud = TestCloud::start().await;
+    let client = cloud.sign_in(ADMIN).await;
+    cloud.sql("UPDATE sessions SET access_expires_at = '2020-01-01T00:00:00+00:00'").await;
+    assert_eq!(client.get("/me").await.problem(), (401, "unauthorized"));
+    let answer = client.post("/sessions/refresh", &json!({"refresh_token": client.refresh})).await;
+    assert_eq!(answer.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn one_sees_and_ends_ones_own_sessions_only() {
+    let cloud = TestCloud::start().await;
+    cloud.add_user("other@example.com", false).await;
+    let (desk, laptop) = (cloud.sign_in(ADMIN).await, cloud.sign_in(ADMIN).await);
+    let other = cloud.sign_in("other@example.com").await;
+
+    let sessions = desk.get("/sessions").await.body;
+    let items = sessions["items"].as_array().unwrap();
+    assert_eq!(items.len(), 2);
+    assert_eq!((&items[0]["current"], &items[1]["current"]), (&json!(false), &json!(true)));
+    let laptops = format!("/sessions/{}", items[0]["id"].as_str().unwrap());
+
+    assert_eq!(other.delete(&laptops).await.problem(), (404, "not_found"));
+    assert_eq!(desk.delete(&laptops).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(laptop.get("/me").await.problem(), (401, "unauthorized"));
+    assert_eq!(desk.delete(&laptops).await.problem(), (404, "not_found"));
+    assert_eq!(desk.delete("/sessions/current").await.status, StatusCode::NO_CONTENT);
+    assert_eq!(desk.get("/me").await.problem(), (401, "unauthorized"));
+    assert_eq!(other.get("/me").await.status, StatusCode::OK);
+}

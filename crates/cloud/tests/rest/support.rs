@@ -1,0 +1,228 @@
+//! A cloud for one test, and a client that talks to it.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use futures_util::StreamExt;
+use reqwest::{Method, RequestBuilder, StatusCode};
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tillwatch_cloud::admin::{self, ScopeName};
+use tillwatch_cloud::config::{Config, Tls};
+use tillwatch_cloud::store::Store;
+use tillwatch_protocol::rest::admin::Imported;
+use tillwatch_protocol::rest::session::Permission;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const PASSWORD: &str = "correct horse battery";
+pub(crate) const ADMIN: &str = "admin@example.com";
+pub(crate) const HEADER: &str = "chain,outlet,crm_id,address,time_zone,pos_server\n";
+
+/// How long anything may take that should happen at once.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+/// A running cloud with an empty database and one admin.
+pub(crate) struct TestCloud {
+    pub(crate) base: String,
+    pub(crate) store: Store,
+    /// Goes away with the cloud.
+    _data_dir: TempDir,
+    shutdown: CancellationToken,
+    serving: JoinHandle<anyhow::Result<()>>,
+    database: DatabaseConnection,
+}
+
+impl TestCloud {
+    pub(crate) async fn start() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let data_dir = TempDir::new().unwrap();
+        let config =
+            Config { tls: Tls::Insecure, drain: Duration::from_secs(5), ..Config::new(data_dir.path()) };
+        let store = Store::open(data_dir.path(), None).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let shutdown = CancellationToken::new();
+        let serving = tokio::spawn(tillwatch_cloud::run(listener, config, shutdown.clone()));
+        let file = data_dir.path().join("tillwatch.sqlite3");
+        let database = Database::connect(format!("sqlite://{}?mode=rw", file.display())).await.unwrap();
+        let cloud = Self { base, store, _data_dir: data_dir, shutdown, serving, database };
+        cloud.add_user(ADMIN, true).await;
+        cloud
+    }
+
+    pub(crate) async fn add_user(&self, email: &str, admin: bool) {
+        let password = Some(PASSWORD.to_owned());
+        admin::add_user(&self.store, email, "Somebody", admin, password, Utc::now()).await.unwrap();
+    }
+
+    pub(crate) async fn grant(&self, email: &str, scope: ScopeName, permission: Permission) {
+        admin::grant(&self.store, email, &scope, &[permission], Utc::now()).await.unwrap();
+    }
+
+    /// Imports lines of CSV, without their header.
+    pub(crate) async fn import(&self, lines: &str) -> Vec<Imported> {
+        let file = format!("{HEADER}{lines}");
+        admin::import_fleet(&self.store, file.as_bytes(), Utc::now()).await.unwrap()
+    }
+
+    /// Changes the database behind the cloud's back: what a clock or a store would have brought about.
+    pub(crate) async fn sql(&self, sql: &str) {
+        self.database.execute_unprepared(sql).await.unwrap();
+    }
+
+    pub(crate) fn anonymous(&self) -> Client {
+        Client { base: self.base.clone(), http: reqwest::Client::new(), access: None, refresh: String::new() }
+    }
+
+    /// A client that has signed in with the password that every user here has.
+    pub(crate) async fn sign_in(&self, email: &str) -> Client {
+        let mut client = self.anonymous();
+        let answer = client.post("/sessions", &json!({"email": email, "password": PASSWORD})).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+        client.take_tokens(&answer.body);
+        client
+    }
+
+    /// Stops the cloud and waits for its end.
+    pub(crate) async fn stop(mut self) {
+        self.shutdown.cancel();
+        tokio::time::timeout(SOON, &mut self.serving).await.unwrap().unwrap().unwrap();
+    }
+}
+
+impl Drop for TestCloud {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+pub(crate) struct Client {
+    base: String,
+    http: reqwest::Client,
+    pub(crate) access: Option<String>,
+    pub(crate) refresh: String,
+}
+
+/// What a call gave.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The status and the code of a problem.
+    pub(crate) fn problem(&self) -> (u16, &str) {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        assert_eq!(self.body["status"], self.status.as_u16());
+        assert_eq!(self.body["request_id"], self.header("x-request-id"));
+        for member in ["title", "detail"] {
+            assert!(!self.body[member].as_str().unwrap().is_empty());
+        }
+        (self.status.as_u16(), self.body["code"].as_str().unwrap())
+    }
+
+    /// The names of a list's items.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.body);
+        self.body["items"].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap()).collect()
+    }
+}
+
+impl Client {
+    pub(crate) fn take_tokens(&mut self, body: &Value) {
+        self.access = Some(body["access_token"].as_str().unwrap().to_owned());
+        self.refresh = body["refresh_token"].as_str().unwrap().to_owned();
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.http.request(method, format!("{}/api/v1{path}", self.base));
+        match &self.access {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        answer(self.request(Method::GET, path)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        answer(self.request(Method::DELETE, path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        answer(self.request(Method::POST, path).json(body)).await
+    }
+
+    /// Follows events, from after an id.
+    pub(crate) async fn events(&self, after: Option<&str>) -> Events {
+        let mut request = self.request(Method::GET, "/events");
+        if let Some(id) = after {
+            request = request.header("last-event-id", id);
+        }
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Events { bytes: response.bytes_stream().boxed(), text: String::new() }
+    }
+}
+
+pub(crate) async fn answer(request: RequestBuilder) -> Answer {
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    let bytes = response.bytes().await.unwrap();
+    let body =
+        if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap_or(Value::Null) };
+    Answer { status, headers, body }
+}
+
+pub(crate) struct Events {
+    bytes: futures_util::stream::BoxStream<'static, reqwest::Result<axum::body::Bytes>>,
+    text: String,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Event {
+    pub(crate) name: String,
+    pub(crate) id: Option<String>,
+    pub(crate) data: Value,
+}
+
+impl Events {
+    /// The next event, or none when the stream has ended.
+    pub(crate) async fn next(&mut self) -> Option<Event> {
+        tokio::time::timeout(SOON, self.read()).await.expect("an event or the end of the stream, soon")
+    }
+
+    async fn read(&mut self) -> Option<Event> {
+        loop {
+            if let Some(end) = self.text.find("\n\n") {
+                let block: String = self.text.drain(..end + 2).collect();
+                let field = |name: &str| {
+                    block
+                        .lines()
+                        .find_map(|line| line.strip_prefix(name))
+                        .map(|value| value.trim().to_owned())
+                };
+                if let Some(name) = field("event:") {
+                    let data = serde_json::from_str(&field("data:").unwrap()).unwrap();
+                    return Some(Event { name, id: field("id:"), data });
+                }
+                continue;
+            }
+            match self.bytes.next().await {
+                Some(Ok(bytes)) => self.text.push_str(std::str::from_utf8(&bytes).unwrap()),
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+}
