@@ -84,10 +84,19 @@ export function store(t, scene, index, { toml } = {}) {
   mkdirSync(dataDir, { recursive: true });
   if (toml) writeFileSync(path.join(dataDir, 'connector.toml'), toml);
   const self = { id, outlet, code, dataDir };
-  self.enroll = async (more = ['--ca', scene.ca]) => {
+  self.enroll = async (more = ['--ca', scene.ca], typed = {}) => {
     const { child } = await start(
       program('tillwatch-connector'),
-      ['enroll', '--cloud', scene.url, '--code', code, '--data-dir', dataDir, ...more],
+      [
+        'enroll',
+        '--cloud',
+        typed.url ?? scene.url,
+        '--code',
+        typed.code ?? code,
+        '--data-dir',
+        dataDir,
+        ...more,
+      ],
       {},
     );
     const { code: exitCode } = await child.exited;

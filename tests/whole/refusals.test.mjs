@@ -164,23 +164,16 @@ test('enrolling at an address that is no cloud says so and leaves nothing behind
   t.after(() => server.close());
   const riga = store(t, cloud, 0);
   for (const url of [`http://127.0.0.1:${server.address().port}`, 'not an address', 'https://127.0.0.1:1']) {
-    const ended = spawnSync(
-      program('tillwatch-connector'),
-      ['enroll', '--cloud', url, '--code', riga.code, '--data-dir', riga.dataDir, '--ca', cloud.ca],
-      { encoding: 'utf8', timeout: 60_000 },
-    );
-    assert.ok(ended.status > 0, `${url}: ${ended.stderr}`);
-    assert.ok(ended.stderr.trim().length > 10, url);
-    assert.doesNotMatch(ended.stderr, /panicked/);
+    const { exitCode, output } = await riga.enroll(['--ca', cloud.ca], { url });
+    assert.ok(exitCode > 0, `${url}: ${output}`);
+    assert.ok(output.trim().length > 10, url);
+    assert.doesNotMatch(output, /panicked/);
   }
-  assert.deepEqual(readdirSync(riga.dataDir), []);
-  const wrong = spawnSync(
-    program('tillwatch-connector'),
-    ['enroll', '--cloud', cloud.url, '--code', 'NOT-A-CODE', '--data-dir', riga.dataDir, '--ca', cloud.ca],
-    { encoding: 'utf8' },
-  );
-  assert.ok(wrong.status > 0);
-  assert.match(wrong.stderr, /code/i);
+  assert.deepEqual(filesBelow(riga.dataDir), []);
+  const wrong = await riga.enroll(['--ca', cloud.ca], { code: 'NOT-A-CODE' });
+  assert.ok(wrong.exitCode > 0);
+  assert.match(wrong.output, /code/i);
+  assert.deepEqual(filesBelow(riga.dataDir), []);
   assert.equal((await riga.enroll()).exitCode, 0, 'the good code still works');
 });
 
@@ -199,3 +192,8 @@ test('a POS server older than 34 is refused and its row says so', async (t) => {
   );
   assert.equal(status.link.confidence, 'certain');
 });
+
+const filesBelow = (folder) =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => entry.name);
