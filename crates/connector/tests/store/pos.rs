@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use tillwatch_connector::pos::HostedCommand;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// The POS server's state, for stories to look at and to change.
 pub(crate) struct PosState {
@@ -36,6 +36,8 @@ pub(crate) struct PosServer {
     pub(crate) url: String,
     pub(crate) state: Arc<Mutex<PosState>>,
     pub(crate) control: mpsc::Sender<HostedCommand>,
+    /// Stops take no effect while this is true.
+    pub(crate) stuck: Arc<watch::Sender<bool>>,
 }
 
 impl PosServer {
@@ -64,8 +66,9 @@ impl PosServer {
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let (control, commands) = mpsc::channel(4);
-        tokio::spawn(obey(commands, state.clone()));
-        Self { url, state, control }
+        let stuck = Arc::new(watch::Sender::new(false));
+        tokio::spawn(obey(commands, state.clone(), stuck.subscribe()));
+        Self { url, state, control, stuck }
     }
 
     /// The database's bytes.
@@ -91,7 +94,11 @@ impl PosState {
     }
 }
 
-async fn obey(mut commands: mpsc::Receiver<HostedCommand>, state: Arc<Mutex<PosState>>) {
+async fn obey(
+    mut commands: mpsc::Receiver<HostedCommand>,
+    state: Arc<Mutex<PosState>>,
+    mut stuck: watch::Receiver<bool>,
+) {
     while let Some(command) = commands.recv().await {
         let done = match command {
             HostedCommand::Start(done) => {
@@ -102,6 +109,7 @@ async fn obey(mut commands: mpsc::Receiver<HostedCommand>, state: Arc<Mutex<PosS
                 done
             }
             HostedCommand::Stop(done) => {
+                stuck.wait_for(|stuck| !stuck).await.unwrap();
                 state.lock().unwrap().running = false;
                 done
             }

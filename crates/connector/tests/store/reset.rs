@@ -1,13 +1,12 @@
 //! Reset and restore: the database is never lost.
 
 use chrono::{TimeDelta, Utc};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tillwatch_protocol::ids::{BackupId, JobId};
 use tillwatch_protocol::link::frame::{CloudFrame, ConnectorFrame, JobFinished, JobOrder};
 use tillwatch_protocol::rest::job::{JobSpec, JobState};
 
 use crate::cloud::{Cloud, Session};
-use crate::eventually;
 use crate::store::{Store, names};
 
 fn reset(expected_generation: i64) -> JobSpec {
@@ -141,45 +140,73 @@ async fn a_new_database_that_does_not_exchange_is_told_with_its_backup() {
     assert_eq!(finished.state, JobState::Succeeded, "too late to cancel: it is finished");
 }
 
+/// Where a reset can be cut off.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+enum Cut {
+    BeforeTheStop,
+    BeforeTheMove,
+    WithinTheMove,
+    BeforeTheStart,
+}
+
 #[tokio::test]
 async fn a_reset_that_was_cut_off_goes_on_where_it_was() {
-    for phase in ["stopping", "moving_away", "starting"] {
+    for cut in [Cut::BeforeTheStop, Cut::BeforeTheMove, Cut::WithinTheMove, Cut::BeforeTheStart] {
         let mut cloud = Cloud::start().await;
         let mut store = Store::start(&cloud).await;
-        let (session, _) = cloud.welcome().await;
+        let (mut session, _) = cloud.welcome().await;
         let old = store.pos.database().unwrap();
+        store.pos.stuck.send_replace(true);
         let order = session.order(reset(1));
-        let file = store.path(&format!("journal/{}.json", order.id));
-        eventually("the phase", || {
-            std::fs::read_to_string(&file).is_ok_and(|text| text.contains("\"phase\""))
-        })
-        .await;
+        session.phase(order.id, "stopping").await;
         store.kill().await;
-        // As the journal stands when the connector is killed at the start of this phase.
-        let text = std::fs::read_to_string(&file).unwrap();
-        if text.contains("\"running\"") {
-            let mut entry: Value = serde_json::from_str(&text).unwrap();
-            let reached = entry["state"]["step"]["database"]["phase"].as_str().unwrap().to_owned();
-            if reached == "stopping" {
-                entry["state"]["step"]["database"]["phase"] =
-                    if phase == "starting" { "moving_away".into() } else { phase.into() };
-                std::fs::write(&file, entry.to_string()).unwrap();
-            }
-        }
+        leave_as_if(cut, &store, order.id);
+        store.pos.stuck.send_replace(false);
 
         store.run();
         let (mut session, hello) = cloud.welcome().await;
         assert_eq!(hello.unfinished_jobs, [order.id]);
         let finished = session.finished(order.id).await;
-        assert_eq!(finished.state, JobState::Succeeded, "{phase}: {:?}", finished.error);
+        assert_eq!(finished.state, JobState::Succeeded, "{cut:?}: {:?}", finished.error);
         let result = finished.result.unwrap();
-        assert_eq!(result["new_generation"], 2, "{phase}");
+        assert_eq!((&result["old_generation"], &result["new_generation"]), (&1.into(), &2.into()), "{cut:?}");
         let backups = names(&store.path("backups"));
-        assert_eq!(backups, [backup_id(&result).to_string()], "{phase}");
+        assert_eq!(backups, [backup_id(&result).to_string()], "{cut:?}");
         let kept = store.path(&format!("backups/{}/0-pos.sqlite3", backups[0]));
-        assert_eq!(std::fs::read(kept).unwrap(), old, "{phase}");
-        assert_ne!(store.pos.database().unwrap(), old, "{phase}");
+        assert_eq!(std::fs::read(kept).unwrap(), old, "{cut:?}");
+        assert_ne!(store.pos.database().unwrap(), old, "{cut:?}");
     }
+}
+
+/// Brings the data dir of a killed connector, whose job had not stopped the POS server yet, to where a later
+/// kill would have left it.
+fn leave_as_if(cut: Cut, store: &Store, job: JobId) {
+    let file = store.path(&format!("journal/{job}.json"));
+    let mut entry: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let step = &mut entry["state"]["step"]["database"];
+    assert_eq!(step["phase"], "stopping");
+    let backup = store.path("backups").join(step["backup_id"].as_str().unwrap());
+    if cut >= Cut::WithinTheMove {
+        std::fs::create_dir_all(&backup).unwrap();
+        let original = store.path("pos/pos.sqlite3");
+        let about = json!({
+            "id": step["backup_id"], "generation": 1, "made_at": Utc::now(), "job_id": job,
+            "files": [{"original": original, "name": "0-pos.sqlite3", "size_bytes": 35}],
+        });
+        std::fs::write(backup.join("backup.json"), about.to_string()).unwrap();
+        std::fs::rename(original, backup.join("0-pos.sqlite3")).unwrap();
+    }
+    if cut >= Cut::BeforeTheMove {
+        step["phase"] = "moving_away".into();
+    }
+    if cut >= Cut::BeforeTheStart {
+        step["phase"] = "starting".into();
+        let generation = store.path("generation.json");
+        let mut known: Value = serde_json::from_slice(&std::fs::read(&generation).unwrap()).unwrap();
+        (known["generation"], known["expecting"]) = (2.into(), true.into());
+        std::fs::write(generation, known.to_string()).unwrap();
+    }
+    std::fs::write(file, entry.to_string()).unwrap();
 }
 
 #[tokio::test]
