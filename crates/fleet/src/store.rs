@@ -20,8 +20,9 @@ use crate::pos::database::DATABASE_FILE;
 use crate::pos::{self, Ends, Setup};
 use crate::scenario::{Past, Trouble};
 
-/// How long stores may take to say goodbye.
+/// How long stores may take to say goodbye: this, and more for each of a large fleet.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+const STOP_TIMEOUT_EACH: Duration = Duration::from_millis(20);
 
 /// What a store is made of.
 pub struct Store {
@@ -60,8 +61,9 @@ impl Group {
     /// Stops the tasks and waits for them, for a while.
     pub async fn finish(mut self) {
         self.shutdown.cancel();
+        let timeout = STOP_TIMEOUT + STOP_TIMEOUT_EACH * u32::try_from(self.tasks.len()).unwrap_or(u32::MAX);
         let all = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(STOP_TIMEOUT, all).await.is_err() {
+        if tokio::time::timeout(timeout, all).await.is_err() {
             tracing::warn!(left = self.tasks.len(), "not everything of the fleet stopped in time");
         }
     }

@@ -68,9 +68,12 @@ impl DatabaseError {
         }
     }
 
-    /// The error with all its causes, for people.
+    /// The error with its cause, for people. What SQLite says is whole by itself: its own causes repeat it.
     pub fn chain(&self) -> String {
-        chain(self)
+        match self.source() {
+            Some(cause) => format!("{self}: {cause}"),
+            None => self.to_string(),
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! It runs without a connector and without an identity. The database may be taken away while it is stopped:
 //! a new one is made and filled by the next exchange. A damaged one is reported and never deleted.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -77,7 +77,9 @@ pub async fn run(
     }
     let pos_dir = options.data_dir.join(POS_DIR);
     let log_dir = pos_dir.join(LOG_DIR);
-    std::fs::create_dir_all(&log_dir).map_err(|error| RunError::Folder(log_dir.clone(), error))?;
+    for dir in [&options.data_dir, &pos_dir, &log_dir] {
+        create_dir(dir).map_err(|error| RunError::Folder(dir.clone(), error))?;
+    }
 
     let log = PosLog::new(log_dir, log::Rotation::default());
     let store_identity = identity::read(&options.data_dir);
@@ -110,4 +112,13 @@ pub async fn run(
     );
     log.info("POS server stopped");
     served.map_err(RunError::Serve)
+}
+
+/// Makes a folder that others on the machine can't look into: guests' data will be in it.
+fn create_dir(path: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o750);
+    builder.create(path)
 }

@@ -29,7 +29,7 @@ enum Command {
         #[arg(long)]
         data_dir: Option<PathBuf>,
         /// The cloud to exchange with; the identity's by default.
-        #[arg(long)]
+        #[arg(long, value_parser = cloud)]
         cloud: Option<Url>,
         /// The loopback address to report on.
         #[arg(long, default_value = "127.0.0.1:0")]
@@ -91,6 +91,15 @@ fn default_data_dir() -> PathBuf {
         "/Library/Application Support/Tillwatch".into()
     } else {
         "/var/lib/tillwatch".into()
+    }
+}
+
+fn cloud(text: &str) -> Result<Url, String> {
+    let url: Url =
+        text.parse().map_err(|error| format!("{error}; it looks like https://cloud.example:8443"))?;
+    match url.scheme() {
+        "http" | "https" if url.has_host() => Ok(url),
+        _ => Err("it must begin with https://, such as https://cloud.example:8443".to_owned()),
     }
 }
 

@@ -4,6 +4,7 @@
 //! (DNS rebinding) or an origin are refused, and so is any body but JSON.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -34,6 +35,9 @@ const MAX_BODY_BYTES: usize = 64 << 10;
 /// How long a transaction's reason may be, in characters.
 const MAX_REASON_CHARS: usize = 200;
 
+/// How long a stop waits for requests that have begun: a client may never finish its own.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
 /// What the interface answers from.
 #[derive(Clone)]
 pub struct Reporter {
@@ -62,13 +66,22 @@ impl Reporter {
     }
 }
 
-/// Serves the interface until `shutdown`; requests that have begun are answered.
+/// Serves the interface until `shutdown`. Requests that have begun are answered, for a while.
 pub async fn serve(
     listener: TcpListener,
     reporter: Reporter,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(reporter)).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    let serving =
+        axum::serve(listener, router(reporter)).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let given_up = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(LAST_ANSWERS).await;
+    };
+    tokio::select! {
+        served = serving.into_future() => served,
+        () = given_up => Ok(()),
+    }
 }
 
 fn router(reporter: Reporter) -> Router {

@@ -127,6 +127,18 @@ async fn transactions_are_checked() {
 }
 
 #[tokio::test]
+async fn a_client_that_never_finishes_does_not_keep_it_from_stopping() {
+    let store = Store::new();
+    let pos = store.start().await;
+    pos.report().await;
+    let mut stuck = TcpStream::connect(pos.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let head = "POST /transactions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    stuck.write_all(format!("{head}Content-Length: 99\r\n\r\n{{").as_bytes()).await.unwrap();
+    let stopped = tokio::time::timeout(std::time::Duration::from_secs(10), pos.stop());
+    stopped.await.expect("it stops in time");
+}
+
+#[tokio::test]
 async fn it_reports_on_loopback_only() {
     let store = Store::new();
     let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
