@@ -57,8 +57,8 @@ struct Pending {
     spans: Vec<Span>,
     /// Offset in the file of the first byte.
     offset: u64,
-    /// How the block before was cut.
-    cut: Option<Cut>,
+    /// How the line was cut, if it started in the block before.
+    start: Option<Cut>,
 }
 
 impl<'a> Collector<'a> {
@@ -127,13 +127,21 @@ impl<'a> Collector<'a> {
 
     /// Makes a block of what is pending.
     pub(super) fn flush(&mut self) -> Result<(), CollectError> {
+        self.flush_cut(Cut::Clean)
+    }
+
+    /// The same, where what comes next goes on in the middle of a line.
+    fn flush_cut(&mut self, end: Cut) -> Result<(), CollectError> {
         if self.pending.text.is_empty() {
             return Ok(());
         }
-        if self.pending.cut.take() == Some(Cut::Dirty) {
+        redact::redact(&mut self.pending.text, &mut self.found);
+        if self.pending.start == Some(Cut::Dirty) {
             redact::mask_start(&mut self.pending.text);
         }
-        redact::redact(&mut self.pending.text, &mut self.found);
+        if end == Cut::Dirty {
+            redact::mask_end(&mut self.pending.text);
+        }
         self.deflater.segment(&self.pending.text, &mut self.segment);
         let block = Block::new(
             self.file,
@@ -145,12 +153,13 @@ impl<'a> Collector<'a> {
         self.spill.add(block, &self.segment, &self.pending.spans, &self.found)?;
         self.pending.text.clear();
         self.pending.spans.clear();
+        self.pending.start = None;
         Ok(())
     }
 
     /// Makes a block of a line that does not end, up to where no number can be cut.
     fn flush_part(&mut self) -> Result<(), CollectError> {
-        let (length, cut) = redact::safe_cut(&mut self.pending.text);
+        let (length, cut) = redact::safe_cut(&self.pending.text);
         let rest = self.pending.text.split_off(length);
         let mut later: Vec<Span> = Vec::new();
         let mut left = rest.len() as u32;
@@ -165,8 +174,8 @@ impl<'a> Collector<'a> {
             }
         }
         let offset = self.pending.offset + length as u64;
-        self.flush()?;
-        self.pending = Pending { text: rest, spans: later, offset, cut: Some(cut) };
+        self.flush_cut(cut)?;
+        self.pending = Pending { text: rest, spans: later, offset, start: Some(cut) };
         Ok(())
     }
 
@@ -177,8 +186,7 @@ impl<'a> Collector<'a> {
 
     /// Forgets what came of the file so far; it comes again, with more.
     pub(super) fn forget(&mut self) {
-        self.pending.text.clear();
-        self.pending.spans.clear();
+        self.begin(self.file);
         self.spill.forget(self.file);
     }
 

@@ -46,23 +46,20 @@ pub fn redacted(text: &str) -> String {
 
 /// Where a text that goes on may be cut so that no number is cut: the end of the longest such start of it.
 ///
-/// If there is none (a megabyte of nothing but letters, digits, spaces and dashes), the cut is at the end and
-/// the digits that a number across it could have are masked on this side; the caller masks those on the other
-/// with [`mask_start`].
-pub fn safe_cut(text: &mut [u8]) -> (usize, Cut) {
+/// If there is none (a megabyte of nothing but letters, digits, spaces and dashes), the cut is at the end, and
+/// after [`redact`] the digits that a number across it could have must be masked on both sides, with
+/// [`mask_end`] and [`mask_start`].
+pub fn safe_cut(text: &[u8]) -> (usize, Cut) {
     let plain = |byte: &u8| !CLASS[usize::from(*byte)] && !byte.is_ascii_alphanumeric();
     if let Some(at) = text.iter().rposition(plain) {
         return (at + 1, Cut::Clean);
     }
-    // A space beside a letter is never within a number, and ends a word.
-    let beside_letter =
-        text.windows(2).rposition(|pair| pair[0].is_ascii_alphabetic() && matches!(pair[1], b' ' | b'-'));
-    if let Some(at) = beside_letter {
-        return (at + 2, Cut::Clean);
+    // A space after a letter is never within a number, and ends a word.
+    let ends_word = |pair: &[u8]| pair[0].is_ascii_alphabetic() && matches!(pair[1], b' ' | b'-');
+    match text.windows(2).rposition(ends_word) {
+        Some(at) => (at + 2, Cut::Clean),
+        None => (text.len(), Cut::Dirty),
     }
-    let length = text.len();
-    mask_digits(text.iter_mut().rev());
-    (length, Cut::Dirty)
 }
 
 /// How a text was cut.
@@ -79,10 +76,16 @@ pub fn mask_start(text: &mut [u8]) {
     mask_digits(text.iter_mut());
 }
 
+/// Masks what could be the start of a number that goes on after a [`Cut::Dirty`].
+pub fn mask_end(text: &mut [u8]) {
+    mask_digits(text.iter_mut().rev());
+}
+
 fn mask_digits<'a>(text: impl Iterator<Item = &'a mut u8>) {
-    for byte in text.filter(|byte| byte.is_ascii_digit()).take(LONGEST - 1) {
-        *byte = b'*';
-    }
+    text.take_while(|byte| CLASS[usize::from(**byte)] || **byte == b'*')
+        .filter(|byte| byte.is_ascii_digit() || **byte == b'*')
+        .take(LONGEST - 1)
+        .for_each(|byte| *byte = b'*');
 }
 
 /// Which bytes may occur in a number: digits, separators, and parts of separators of more than one byte.
@@ -188,9 +191,11 @@ fn mask_run(text: &mut [u8], run: Range<usize>, found: &mut Vec<usize>) {
 
 /// Whether a group lies in a hexadecimal word of [`HASH`] letters and digits or more.
 fn in_hash(text: &[u8], group: Group) -> bool {
+    /// Farther letters do not count, so that a megabyte of one word takes no longer than others.
+    const REACH: usize = 512;
     let is_word = |byte: &&u8| byte.is_ascii_alphanumeric();
-    let before = text[..group.start].iter().rev().take_while(is_word).count();
-    let after = text[group.end..].iter().take_while(is_word).count();
+    let before = text[..group.start].iter().rev().take(REACH).take_while(is_word).count();
+    let after = text[group.end..].iter().take(REACH).take_while(is_word).count();
     let word = &text[group.start - before..group.end + after];
     word.len() >= HASH && word.iter().all(u8::is_ascii_hexdigit)
 }

@@ -63,7 +63,8 @@ pub struct Times {
     clock: Clock,
     modified: i64,
     years: Option<Years>,
-    last_yearless: Option<(u32, u32, i64)>,
+    /// Month, day and clock of the line that was read last, and its year as counted.
+    last_yearless: Option<(u32, u32, i64, i32)>,
     audit: Option<memmem::Finder<'static>>,
 }
 
@@ -113,8 +114,8 @@ impl Times {
 
     /// All lines were read: from here on they are read again from the first one, each with its own year.
     pub fn finish_counting_years(&mut self) {
-        let counted = self.years.take().map_or(0, |years| years.year);
-        if let Some((month, day, clock)) = self.last_yearless {
+        self.years = None;
+        if let Some((month, day, clock, counted)) = self.last_yearless {
             let year = self.year_by_modification(month, day, clock);
             self.years = Some(Years { year: year - counted, last: None });
         }
@@ -182,11 +183,11 @@ impl Times {
             Written::Instant(instant) => Some(Stamp::at(instant)),
             Written::Local(local) => Some(self.clock.stamp(local)),
             Written::Yearless { month, day, clock } => {
-                self.last_yearless = Some((month, day, clock));
                 let year = match &mut self.years {
                     Some(years) => years.year_of(month, day),
                     None => self.year_by_modification(month, day, clock),
                 };
+                self.last_yearless = Some((month, day, clock, year));
                 // Counting starts at year 0, where the result does not matter yet.
                 let year = if year < 1970 { 2024 } else { year };
                 let start = layout::date(year, month, day).or_else(|| layout::date(year, month, day - 1))?;

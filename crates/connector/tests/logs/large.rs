@@ -1,0 +1,89 @@
+//! Large files: found by few reads if they are in order, read through if they are not.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+
+use chrono::DateTime;
+
+use super::support::{Store, system_time, time};
+
+const MODIFIED: &str = "2026-11-21T12:00:00Z";
+/// A line a second, of 1 KiB.
+const SECONDS: i64 = 200 << 10;
+
+fn line(second: i64, padding: &str) -> String {
+    let at = DateTime::from_timestamp(second, 0).unwrap();
+    format!("{} INFO guest served {padding}\n", at.format("%Y-%m-%dT%H:%M:%SZ"))
+}
+
+/// 200 MiB up to the modification, with `stray` put in after the line of a second.
+fn write(store: &Store, name: &str, stray: Option<(i64, String)>) -> u64 {
+    let path = store.base().join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut file = BufWriter::new(File::create(path).unwrap());
+    let padding = "x".repeat(1024 - line(0, "").len());
+    let end = time(MODIFIED).timestamp();
+    for second in end - SECONDS..end {
+        file.write_all(line(second, &padding).as_bytes()).unwrap();
+        if let Some((_, text)) = stray.as_ref().filter(|(after, _)| *after == second) {
+            file.write_all(text.as_bytes()).unwrap();
+        }
+    }
+    let file = file.into_inner().unwrap();
+    file.set_modified(system_time(MODIFIED)).unwrap();
+    file.metadata().unwrap().len()
+}
+
+#[test]
+fn a_period_in_a_large_file_is_found_by_few_reads() {
+    let store = Store::new();
+    let size = write(&store, "logs/till.log", None);
+    assert!(size >= 200 << 20);
+    for (from, to, lines) in [
+        ("2026-11-20T08:00:00Z", "2026-11-20T08:10:00Z", 600),
+        ("2026-11-21T11:59:50Z", "2026-11-21T13:00:00Z", 10),
+        ("2026-11-01T00:00:00Z", "2026-11-19T03:06:41Z", 1),
+        ("2026-11-20T08:00:00.500Z", "2026-11-20T08:00:01Z", 0),
+        ("2026-11-22T00:00:00Z", "2026-11-23T00:00:00Z", 0),
+    ] {
+        let archive = store.collect(from, to);
+        let found = archive.files.get("logs/logs/till.log").cloned().unwrap_or_default();
+        let expected = found.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
+        assert_eq!(expected, lines, "{from}");
+        let about = if lines == 0 {
+            &archive.manifests[0]["left_out"][0]
+        } else {
+            archive.about("logs/logs/till.log")
+        };
+        let read = about["read_bytes"].as_u64().unwrap();
+        assert!(read <= found.len() as u64 + (1 << 20), "{read} bytes read for {}", found.len());
+        if let Some(first) = found.get(..20) {
+            let first = time(std::str::from_utf8(first).unwrap());
+            assert!(first >= time(from) && first < time(to));
+        }
+    }
+}
+
+#[test]
+fn a_large_file_out_of_order_is_read_through() {
+    let store = Store::new();
+    // An hour of another day, half a percent of the file, far away from where it belongs.
+    let stray_from = time("2026-11-20T08:00:00Z").timestamp();
+    let padding = "y".repeat(980);
+    let stray: String = (0..1200).map(|n| line(stray_from + n, &padding)).collect();
+    write(&store, "logs/till.log", Some((time("2026-11-21T05:00:00Z").timestamp(), stray.clone())));
+    let archive = store.collect("2026-11-20T08:00:00Z", "2026-11-20T08:10:00Z");
+    let found = archive.text("logs/logs/till.log");
+    assert_eq!(found.lines().count(), 1200, "600 in place and 600 astray");
+    assert_eq!(archive.about("logs/logs/till.log")["how"], "read_through");
+}
+
+#[test]
+fn lines_out_of_order_within_the_period_are_noticed() {
+    let store = Store::new();
+    let late = line(time("2026-11-20T08:04:00Z").timestamp(), "late");
+    write(&store, "logs/till.log", Some((time("2026-11-20T08:05:00Z").timestamp(), late)));
+    let archive = store.collect("2026-11-20T08:00:00Z", "2026-11-20T08:10:00Z");
+    assert_eq!(archive.text("logs/logs/till.log").lines().count(), 601);
+    assert_eq!(archive.about("logs/logs/till.log")["how"], "read_through");
+}
