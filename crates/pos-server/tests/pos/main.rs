@@ -8,4 +8,6 @@ mod store;
 #[cfg(test)]
 mod exchange;
 #[cfg(test)]
+mod process;
+#[cfg(test)]
 mod report;

@@ -1,0 +1,59 @@
+//! The program as a connector or a person starts it.
+
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+
+use crate::store::Store;
+
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tillwatch-pos-server"));
+    command
+        .arg("run")
+        .env("RUST_LOG", "off")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+async fn output(command: &mut Command) -> Output {
+    tokio::time::timeout(Duration::from_secs(20), command.output()).await.expect("it ends").unwrap()
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn it_prints_where_it_reports_and_ends_when_the_system_says_so() {
+    let store = Store::new();
+    let mut child = program().arg("--data-dir").arg(store.dir.path()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = lines.next_line().await.unwrap().unwrap();
+    let url = line.strip_prefix("reporting on ").unwrap();
+    assert!(url.starts_with("http://127.0.0.1:"), "{line}");
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+    assert_eq!(http.get(format!("{url}/report")).send().await.unwrap().status(), 200);
+
+    let pid = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    let ended = tokio::time::timeout(Duration::from_secs(20), child.wait()).await.expect("it ends").unwrap();
+    assert!(ended.success(), "{ended}");
+    assert!(store.log().trim_end().ends_with("POS server stopped"), "{}", store.log());
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_refused_in_one_line() {
+    let store = Store::new();
+    for (option, value, named) in [
+        ("--report", "0.0.0.0:0", "loopback"),
+        ("--pos-version", "latest", "34.5.2"),
+        ("--cloud", "ftp://cloud.example", "https://"),
+    ] {
+        let refused = output(program().arg("--data-dir").arg(store.dir.path()).args([option, value])).await;
+        assert!(!refused.status.success() && refused.stdout.is_empty(), "{option}");
+        let told = String::from_utf8(refused.stderr).unwrap();
+        assert!(told.contains(named), "{told}");
+    }
+}
