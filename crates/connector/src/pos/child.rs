@@ -10,6 +10,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
 use super::HostedCommand;
@@ -22,6 +23,8 @@ const SETTLED: Duration = Duration::from_mins(1);
 /// The waits between two starts of a child that keeps dying.
 const RESTART_FIRST: Duration = Duration::from_secs(1);
 const RESTART_LONGEST: Duration = Duration::from_mins(1);
+/// How often it is looked whether a left-over child is gone.
+const ORPHAN_CHECK_EVERY: Duration = Duration::from_millis(50);
 /// What a child prints before its address.
 const ADDRESS_PREFIX: &str = "reporting on ";
 /// Longer lines are not looked at.
@@ -40,6 +43,7 @@ pub(super) enum ChildState {
 #[derive(Serialize, Deserialize)]
 struct Record {
     pid: u32,
+    birth: Option<String>,
     address: Option<Url>,
 }
 
@@ -50,6 +54,14 @@ pub(super) struct Supervisor {
     pub(super) state: watch::Sender<ChildState>,
     pub(super) address: watch::Sender<Option<Url>>,
     pub(super) shutdown: CancellationToken,
+}
+
+/// A child that was started.
+struct Running {
+    child: Child,
+    since: Instant,
+    /// Reads what it prints; ends with it, so that an address it printed last is not taken for its successor's.
+    reader: Option<AbortOnDropHandle<()>>,
 }
 
 /// What ended a wait.
@@ -64,13 +76,13 @@ impl Supervisor {
     /// Runs until shutdown; the child is gone when it returns.
     pub(super) async fn run(self, mut orders: mpsc::Receiver<HostedCommand>, mut wanted: bool) {
         end_orphan(&self.data_dir).await;
-        let mut child: Option<(Child, Instant)> = None;
+        let mut child: Option<Running> = None;
         let mut wait = RESTART_FIRST;
         let mut start_at = Instant::now();
         loop {
             if wanted && child.is_none() && Instant::now() >= start_at {
                 match self.start() {
-                    Ok(started) => child = Some((started, Instant::now())),
+                    Ok(started) => child = Some(started),
                     Err(error) => {
                         tracing::error!(program = self.command[0], %error, "could not start the POS server");
                         start_at = Instant::now() + wait;
@@ -78,7 +90,10 @@ impl Supervisor {
                     }
                 }
             }
-            match self.next(&mut orders, child.as_mut().map(|(child, _)| child), wanted, start_at).await {
+            match self
+                .next(&mut orders, child.as_mut().map(|running| &mut running.child), wanted, start_at)
+                .await
+            {
                 Wake::Order(HostedCommand::Start(done)) => {
                     wanted = true;
                     if child.is_none() {
@@ -89,13 +104,13 @@ impl Supervisor {
                 }
                 Wake::Order(HostedCommand::Stop(done)) => {
                     wanted = false;
-                    if let Some((child, _)) = child.take() {
-                        self.end(child).await;
+                    if let Some(running) = child.take() {
+                        self.end(running).await;
                     }
                     let _ = done.send(());
                 }
                 Wake::Died(status) => {
-                    let lived = child.take().map_or(Duration::ZERO, |(_, since)| since.elapsed());
+                    let lived = child.take().map_or(Duration::ZERO, |running| running.since.elapsed());
                     self.forget();
                     if lived > SETTLED {
                         wait = RESTART_FIRST;
@@ -110,8 +125,8 @@ impl Supervisor {
                 }
                 Wake::Due => {}
                 Wake::Shutdown => {
-                    if let Some((child, _)) = child.take() {
-                        self.end(child).await;
+                    if let Some(running) = child.take() {
+                        self.end(running).await;
                     }
                     return;
                 }
@@ -143,7 +158,7 @@ impl Supervisor {
         }
     }
 
-    fn start(&self) -> std::io::Result<Child> {
+    fn start(&self) -> std::io::Result<Running> {
         let mut child = Command::new(program(&self.command[0]))
             .args(&self.command[1..])
             .arg("--data-dir")
@@ -152,17 +167,19 @@ impl Supervisor {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
-        if let Some(pid) = child.id() {
-            record(&self.data_dir, &Record { pid, address: None });
-            if let Some(stdout) = child.stdout.take() {
-                tokio::spawn(read_output(stdout, pid, self.data_dir.clone(), self.address.clone()));
-            }
+        let mut reader = None;
+        if let (Some(pid), Some(stdout)) = (child.id(), child.stdout.take()) {
+            let record = Record { pid, birth: birth(pid), address: None };
+            write_record(&self.data_dir, &record);
+            let reading = read_output(stdout, record, self.data_dir.clone(), self.address.clone());
+            reader = Some(AbortOnDropHandle::new(tokio::spawn(reading)));
         }
         self.state.send_replace(ChildState::Running);
-        Ok(child)
+        Ok(Running { child, since: Instant::now(), reader })
     }
 
-    async fn end(&self, mut child: Child) {
+    async fn end(&self, running: Running) {
+        let Running { mut child, reader, .. } = running;
         terminate(&mut child);
         if tokio::time::timeout(STOP_TIMEOUT, child.wait()).await.is_err() {
             tracing::warn!("the POS server does not stop; it is killed");
@@ -170,6 +187,7 @@ impl Supervisor {
                 tracing::error!(%error, "could not kill the POS server");
             }
         }
+        drop(reader);
         self.forget();
     }
 
@@ -203,7 +221,12 @@ fn program(name: &str) -> PathBuf {
 
 /// Finds the address and throws the rest away, so that the child never waits for a reader. It is not logged
 /// either: who knows what a vendor's program prints.
-async fn read_output(stdout: ChildStdout, pid: u32, data_dir: PathBuf, address: watch::Sender<Option<Url>>) {
+async fn read_output(
+    stdout: ChildStdout,
+    mut record: Record,
+    data_dir: PathBuf,
+    address: watch::Sender<Option<Url>>,
+) {
     let mut reader = BufReader::with_capacity(1024, stdout);
     let mut line = Vec::new();
     loop {
@@ -214,7 +237,8 @@ async fn read_output(stdout: ChildStdout, pid: u32, data_dir: PathBuf, address: 
         }
         if let Some(url) = printed_address(&String::from_utf8_lossy(&line)) {
             tracing::info!(%url, "the POS server reports");
-            record(&data_dir, &Record { pid, address: Some(url.clone()) });
+            record.address = Some(url.clone());
+            write_record(&data_dir, &record);
             address.send_replace(Some(url));
         }
     }
@@ -225,7 +249,7 @@ fn printed_address(line: &str) -> Option<Url> {
     (url.scheme() == "http").then_some(url)
 }
 
-fn record(data_dir: &Path, record: &Record) {
+fn write_record(data_dir: &Path, record: &Record) {
     let text = serde_json::to_vec(record).expect("a record is plain JSON");
     if let Err(error) = files::write_atomic(&data_dir.join(RECORD_FILE), &text, Access::Public) {
         tracing::warn!(%error, "could not write {RECORD_FILE}");
@@ -257,35 +281,43 @@ fn signal(pid: u32, signal: rustix::process::Signal) {
 }
 
 /// Ends a child that outlived a connector which was killed: two POS servers on one database would spoil it.
-/// Only where the system tells what a process is, so that never somebody else's is hit.
+/// Only where the system tells when a process began, so that never somebody else's is hit.
 async fn end_orphan(data_dir: &Path) {
     let Some(record) = read_record(data_dir) else { return };
-    #[cfg(target_os = "linux")]
-    {
-        let data_dir_bytes = data_dir.as_os_str().as_encoded_bytes().to_vec();
-        let is_ours = || {
-            std::fs::read(format!("/proc/{}/cmdline", record.pid))
-                .is_ok_and(|line| line.split(|&byte| byte == 0).any(|word| word == data_dir_bytes))
-        };
-        if is_ours() {
+    #[cfg(unix)]
+    if let Some(birth) = &record.birth {
+        let lives = || self::birth(record.pid).as_ref() == Some(birth);
+        let killed_at = Instant::now() + STOP_TIMEOUT;
+        if lives() {
             tracing::warn!(
                 pid = record.pid,
-                "a POS server is left over from a connector that was killed; it is stopped"
+                "a POS server is left from a connector that was killed; it is stopped"
             );
             signal(record.pid, rustix::process::Signal::TERM);
-            let killed_at = Instant::now() + STOP_TIMEOUT;
-            while is_ours() {
-                if Instant::now() >= killed_at {
-                    signal(record.pid, rustix::process::Signal::KILL);
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        while lives() {
+            if Instant::now() >= killed_at {
+                signal(record.pid, rustix::process::Signal::KILL);
             }
+            tokio::time::sleep(ORPHAN_CHECK_EVERY).await;
         }
     }
     if let Err(error) = files::remove(&data_dir.join(RECORD_FILE)) {
         tracing::warn!(%error, "could not remove {RECORD_FILE}");
     }
-    let _ = record.pid;
+}
+
+/// What no two processes have in common: the boot of the machine and the moment in it at which the process
+/// began. `None` when it has ended, or on a system that does not tell.
+fn birth(pid: u32) -> Option<String> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything; after it come the state and, as the 22nd field of
+    // proc(5), the start.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    let start = fields.nth(18)?;
+    (!matches!(state, "Z" | "X")).then(|| format!("{}/{start}", boot.trim()))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod enrollment;
 mod jobs;
 mod link;
 mod pos;
+mod program;
 mod reset;
 mod store;
 

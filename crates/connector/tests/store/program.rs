@@ -1,0 +1,138 @@
+//! The program itself, as an operator starts it.
+#![cfg(unix)]
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tillwatch_protocol::link::frame::{ByeReason, ConnectorFrame};
+use tokio::process::{Child, Command};
+
+use crate::cloud::{CODE, Cloud};
+use crate::pos::PosServer;
+use crate::{eventually, soon};
+
+fn program(arguments: &[&str], data_dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tillwatch-connector"));
+    command.args(arguments).arg("--data-dir").arg(data_dir).stdin(Stdio::null()).kill_on_drop(true);
+    command
+}
+
+async fn output(arguments: &[&str], data_dir: &Path) -> Output {
+    soon("the end of the program", program(arguments, data_dir).output()).await.unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+async fn enrolled() -> (Cloud, tempfile::TempDir, PosServer) {
+    let cloud = Cloud::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let pos = PosServer::start(dir.path()).await;
+    let enrolled = output(&["enroll", "--cloud", &cloud.url, "--code", CODE], dir.path()).await;
+    assert!(enrolled.status.success(), "{}", text(&enrolled.stderr));
+    assert!(text(&enrolled.stdout).contains("Riga Centrs"));
+    // A child that prints where the POS server of the story reports.
+    let script = format!("echo reporting on {}; exec sleep 1000", pos.url);
+    let toml = format!("[pos]\ncommand = [\"sh\", \"-c\", \"{script}\", \"sh\"]\n");
+    std::fs::write(dir.path().join("connector.toml"), toml).unwrap();
+    (cloud, dir, pos)
+}
+
+fn run(data_dir: &Path) -> Child {
+    program(&["run"], data_dir).stderr(Stdio::null()).spawn().unwrap()
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_raw(child.id().unwrap() as i32).unwrap(), signal).unwrap();
+}
+
+fn pos_pid(data_dir: &Path) -> Option<Pid> {
+    let record: Value =
+        serde_json::from_slice(&std::fs::read(data_dir.join("pos-server.json")).ok()?).ok()?;
+    record["address"].as_str()?;
+    Pid::from_raw(record["pid"].as_i64()? as i32)
+}
+
+#[tokio::test]
+async fn it_runs_alone_and_stops_when_told() {
+    let (mut cloud, dir, _pos) = enrolled().await;
+    let mut running = run(dir.path());
+    let (mut session, _) = cloud.welcome().await;
+
+    let second = output(&["run"], dir.path()).await;
+    assert!(!second.status.success());
+    assert!(text(&second.stderr).contains("another connector runs"), "{}", text(&second.stderr));
+
+    signal(&running, Signal::TERM);
+    assert!(soon("the end", running.wait()).await.unwrap().success());
+    let frames = session.rest().await;
+    assert_eq!(frames.last(), Some(&ConnectorFrame::Bye { reason: ByeReason::Stopping }));
+    assert!(pos_pid(dir.path()).is_none());
+}
+
+#[tokio::test]
+async fn a_pos_server_that_a_killed_connector_left_is_not_doubled() {
+    let (mut cloud, dir, _pos) = enrolled().await;
+    let mut running = run(dir.path());
+    cloud.welcome().await;
+    eventually("the child", || pos_pid(dir.path()).is_some()).await;
+    let orphan = pos_pid(dir.path()).unwrap();
+    signal(&running, Signal::KILL);
+    running.wait().await.unwrap();
+
+    let _running = run(dir.path());
+    cloud.welcome().await;
+    eventually("another child", || pos_pid(dir.path()).is_some_and(|pid| pid != orphan)).await;
+    #[cfg(target_os = "linux")]
+    {
+        let command_line = std::fs::read(format!("/proc/{}/cmdline", orphan.as_raw_nonzero()));
+        assert!(command_line.unwrap_or_default().is_empty(), "the first child is gone");
+    }
+    let last = pos_pid(dir.path()).unwrap();
+    drop(_running);
+    let _ = kill_process(last, Signal::KILL);
+}
+
+#[tokio::test]
+async fn a_diagnosis_is_printed_and_disturbs_nobody() {
+    let (mut cloud, dir, pos) = enrolled().await;
+    let mut running = run(dir.path());
+    let (mut session, _) = cloud.welcome().await;
+    eventually("the child", || pos_pid(dir.path()).is_some()).await;
+
+    let found = output(&["diagnose"], dir.path()).await;
+    let lines = text(&found.stdout);
+    assert_eq!(lines.lines().count(), 8, "{lines}");
+    assert!(!found.status.success(), "no exchange has succeeded yet: {lines}");
+    pos.change(|pos| pos.last_success_at = Some(chrono::Utc::now()));
+    let found = output(&["diagnose", "--json"], dir.path()).await;
+    assert!(found.status.success(), "{}", text(&found.stdout));
+    let document: Value = serde_json::from_slice(&found.stdout).unwrap();
+    let names: Vec<_> = document["checks"].as_array().unwrap().iter().map(|check| &check["name"]).collect();
+    assert_eq!(names, ["dns", "tcp", "tls", "clock", "link", "exchange", "pos_server", "disk"]);
+    assert!(cloud.heartbeats.try_recv().is_err(), "no heartbeat that would look like a blocked WebSocket");
+
+    signal(&running, Signal::TERM);
+    assert!(soon("the end", running.wait()).await.unwrap().success());
+    let frames = session.rest().await;
+    assert!(matches!(frames.last(), Some(ConnectorFrame::Bye { .. })), "the session was never displaced");
+}
+
+#[tokio::test]
+async fn what_is_missing_or_wrong_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let missing = output(&["run"], dir.path()).await;
+    assert!(!missing.status.success());
+    assert!(text(&missing.stderr).contains("enroll first"), "{}", text(&missing.stderr));
+
+    std::fs::write(dir.path().join("connector.toml"), "[pos]\nservce = 'x'\n").unwrap();
+    let wrong = output(&["run"], dir.path()).await;
+    assert!(text(&wrong.stderr).contains("servce"), "{}", text(&wrong.stderr));
+    let refused =
+        output(&["enroll", "--cloud", "nowhere", "--code", "x"], tempfile::tempdir().unwrap().path()).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(text(&refused.stderr).contains("not an address"), "{}", text(&refused.stderr));
+}
