@@ -68,11 +68,11 @@ impl Default for Patience {
             hello: Duration::from_secs(10),
             ping_every: Duration::from_secs(HEARTBEAT_SECONDS),
             silence: Duration::from_secs(SILENCE_SECONDS),
-            return_after_start: Duration::from_secs(60),
-            acceptance: Duration::from_secs(60),
+            return_after_start: Duration::from_mins(1),
+            acceptance: Duration::from_mins(1),
             gather: Duration::from_secs(2),
             sweep_every: Duration::from_secs(1),
-            expire_every: Duration::from_secs(600),
+            expire_every: Duration::from_mins(10),
         }
     }
 }

@@ -38,7 +38,7 @@ impl ApiError {
     }
 
     /// Fields or query parameters that were refused, each with the reason.
-    pub(crate) fn invalid(errors: Vec<FieldError>) -> Self {
+    pub(crate) fn invalid(errors: &[FieldError]) -> Self {
         let detail = errors
             .iter()
             .map(|error| format!("{}: {}", error.field, error.message))
@@ -49,7 +49,7 @@ impl ApiError {
 
     /// One field that was refused.
     pub(crate) fn invalid_field(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::invalid(vec![FieldError { field: field.into(), message: message.into() }])
+        Self::invalid(&[FieldError { field: field.into(), message: message.into() }])
     }
 
     /// A failure that is no user's mistake: logged with the request's id, told without its cause.

@@ -21,8 +21,10 @@ use crate::router::router;
 use crate::state::AppState;
 use crate::tls;
 
-/// How long a connection may take for its TLS handshake, and for the head of each request.
+/// How long a connection may take for its TLS handshake.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a connection is kept without a request: over a minute, which is how often stores exchange.
+const IDLE: Duration = Duration::from_secs(75);
 /// How often it is looked whether another process wrote to the database.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -114,7 +116,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(20));
     let app =
         app.map_request(|request: hyper::Request<hyper::body::Incoming>| request.map(axum::body::Body::new));

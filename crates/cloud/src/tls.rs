@@ -63,8 +63,8 @@ fn make_self_signed(dir: &Path, cert: &Path, key: &Path) -> anyhow::Result<()> {
     }
     let now = std::time::SystemTime::now();
     // A store's clock may be a little behind.
-    params.not_before = (now - std::time::Duration::from_secs(86_400)).into();
-    params.not_after = (now + std::time::Duration::from_secs(10 * 365 * 86_400)).into();
+    params.not_before = (now - std::time::Duration::from_hours(24)).into();
+    params.not_after = (now + std::time::Duration::from_hours(10 * 365 * 24)).into();
     params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
     let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let signed = params.self_signed(&pair)?;

@@ -36,7 +36,7 @@ fn bad(number: u64, reason: impl Into<String>) -> BadLine {
 /// Reads a file: JSON when it begins like a list, CSV otherwise.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Numbered>, Vec<BadLine>> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        let number = 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        let number = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
         vec![bad(number as u64, "the file is not UTF-8 from here on")]
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -66,9 +66,8 @@ fn parse_csv(text: &str) -> Result<Vec<Numbered>, Vec<BadLine>> {
         .has_headers(false)
         .from_reader(text.as_bytes());
     let mut records = reader.records();
-    let header = match records.next() {
-        Some(Ok(header)) => header,
-        _ => return Err(vec![bad(1, missing_header())]),
+    let Some(Ok(header)) = records.next() else {
+        return Err(vec![bad(1, missing_header())]);
     };
     let names: Vec<String> = header.iter().map(|name| name.trim().to_lowercase()).collect();
     let place = |column: &str| names.iter().position(|name| name == column);
@@ -110,7 +109,7 @@ fn line_counter(text: &[u8]) -> impl FnMut(u64) -> u64 {
         while text.get(begin).is_some_and(|byte| matches!(byte, b'\r' | b'\n')) {
             begin += 1;
         }
-        line += text[seen..begin].iter().filter(|byte| **byte == b'\n').count() as u64;
+        line += text[seen..begin].split(|byte| *byte == b'\n').count() as u64 - 1;
         seen = begin;
         line
     }

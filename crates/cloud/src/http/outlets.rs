@@ -37,7 +37,7 @@ struct Params {
 
 /// Outlets with `outlet_setup`, by chain and name.
 #[utoipa::path(
-    get, path = "/outlets", tag = "status", params(Params),
+    get, path = "/outlets", operation_id = "list_outlets", tag = "status", params(Params),
     responses(
         (status = 200, body = Page<Outlet>),
         (status = 404, description = "The chain is not there, or not for this user", body = Problem, content_type = "application/problem+json"),
@@ -65,7 +65,7 @@ async fn list(
         None
     });
     if !errors.is_empty() {
-        return Err(ApiError::invalid(errors));
+        return Err(ApiError::invalid(&errors));
     }
     let db = state.store.read().await?;
     if let Some(id) = chain_id

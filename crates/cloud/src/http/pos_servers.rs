@@ -82,7 +82,7 @@ struct PageRequest {
 
 /// Statuses of the POS servers that the user sees.
 #[utoipa::path(
-    get, path = "/pos-servers", tag = "status", params(Params),
+    get, path = "/pos-servers", operation_id = "list_pos_servers", tag = "status", params(Params),
     responses(
         (status = 200, body = StatusPage),
         (status = 404, description = "The chain or outlet is not there, or not for this user", body = Problem, content_type = "application/problem+json"),
@@ -94,7 +94,7 @@ async fn list(
     current: CurrentUser,
     Query(params): Query<Params>,
 ) -> ApiResult<axum::Json<StatusPage>> {
-    let request = read_params(params, &current, Utc::now()).map_err(ApiError::invalid)?;
+    let request = read_params(params, &current, Utc::now()).map_err(|errors| ApiError::invalid(&errors))?;
     let filter = &request.filter;
     let db = state.store.read().await?;
     if let Some(id) = filter.chain_id
@@ -118,7 +118,7 @@ async fn list(
 
 /// One status.
 #[utoipa::path(
-    get, path = "/pos-servers/{id}", tag = "status", params(("id" = PosServerId, Path)),
+    get, path = "/pos-servers/{id}", operation_id = "get_pos_server", tag = "status", params(("id" = PosServerId, Path)),
     responses(
         (status = 200, body = Status),
         (status = 404, body = Problem, content_type = "application/problem+json"),

@@ -124,6 +124,10 @@ async fn sign_in(
     let now = Utc::now();
     let Some(account) = account else {
         guard.set_unknown_attempts(&email, attempts.failed_at(now));
+        // A known user's failure costs a write to the disk: the same here, or the time would tell.
+        let tx = state.store.write().await?;
+        users::note_unknown(&tx, now).await?;
+        tx.commit().await?;
         return Err(wrong_credentials());
     };
     let user = account.user;
@@ -154,7 +158,7 @@ async fn sign_in(
 
 /// Changes the tokens for new ones. A refresh token is good once; using it again ends the session.
 #[utoipa::path(
-    post, path = "/sessions/refresh", tag = "session", security(()), request_body = Refresh,
+    post, path = "/sessions/refresh", operation_id = "refresh_session", tag = "session", security(()), request_body = Refresh,
     responses(
         (status = 200, body = Tokens),
         (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
@@ -191,7 +195,7 @@ async fn sign_out(State(state): State<AppState>, current: CurrentUser) -> ApiRes
 
 /// Ends one of one's sessions.
 #[utoipa::path(
-    delete, path = "/sessions/{id}", tag = "session", params(("id" = SessionId, Path)),
+    delete, path = "/sessions/{id}", operation_id = "end_session", tag = "session", params(("id" = SessionId, Path)),
     responses((status = 204), (status = 404, body = Problem, content_type = "application/problem+json"))
 )]
 async fn end(
@@ -215,7 +219,7 @@ async fn revoke(state: &AppState, current: &CurrentUser, id: SessionId) -> ApiRe
 }
 
 /// One's sessions, newest first.
-#[utoipa::path(get, path = "/sessions", tag = "session", responses((status = 200, body = Page<Session>)))]
+#[utoipa::path(get, path = "/sessions", operation_id = "list_sessions", tag = "session", responses((status = 200, body = Page<Session>)))]
 async fn list(State(state): State<AppState>, current: CurrentUser) -> ApiResult<axum::Json<Page<Session>>> {
     let sessions = session::of_user(&state.store.read().await?, current.user.id, Utc::now()).await?;
     let items = sessions

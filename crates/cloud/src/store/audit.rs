@@ -48,9 +48,8 @@ pub(crate) async fn verify(db: &impl sea_orm::ConnectionTrait) -> Result<Chain, 
             .await?;
         let last = (rows.len() as u64) < BATCH;
         for row in rows {
-            let details = match row.details {
-                serde_json::Value::Object(details) => details,
-                _ => return Ok(Chain::BrokenAt(row.seq)),
+            let serde_json::Value::Object(details) = row.details else {
+                return Ok(Chain::BrokenAt(row.seq));
             };
             let entry =
                 Entry { at: row.at, actor: row.actor, action: row.action, target: row.target, details };

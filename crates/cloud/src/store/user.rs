@@ -1,11 +1,12 @@
 //! Users.
 
 use chrono::{DateTime, Utc};
+use sea_orm::sea_query::OnConflict;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Set};
 use tillwatch_protocol::ids::UserId;
 use tillwatch_protocol::rest::session::User;
 
-use super::entity::users;
+use super::entity::{meta, users};
 use super::{StoreError, WriteTx};
 use crate::domain::user::Attempts;
 
@@ -59,6 +60,14 @@ pub(crate) async fn set_attempts(tx: &WriteTx, id: UserId, attempts: Attempts) -
         .filter(users::Column::Id.eq(id.0))
         .exec(&**tx)
         .await?;
+    Ok(())
+}
+
+/// Writes down when somebody last gave an e-mail that no user has.
+pub(crate) async fn note_unknown(tx: &WriteTx, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let row = meta::ActiveModel { key: Set("unknown_user_at".into()), value: Set(now.to_rfc3339()) };
+    let replace = OnConflict::column(meta::Column::Key).update_column(meta::Column::Value).to_owned();
+    meta::Entity::insert(row).on_conflict(replace).exec_without_returning(&**tx).await?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The program itself: its command line, its certificate, and working beside a running server.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -207,4 +208,10 @@ fn the_openapi_document_is_the_one_checked_in() {
         printed == checked_in,
         "remake it: cargo run -p tillwatch-cloud -- openapi > crates/cloud/openapi.json"
     );
+    let document: Value = serde_json::from_str(&printed).unwrap();
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    let paths = document["paths"].as_object().unwrap().values();
+    let calls = paths.flat_map(|path| path.as_object().unwrap().values());
+    let names: Vec<&str> = calls.filter_map(|call| call["operationId"].as_str()).collect();
+    assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
 }

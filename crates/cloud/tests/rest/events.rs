@@ -26,6 +26,40 @@ async fn a_change_arrives_as_a_whole_status() {
 }
 
 #[tokio::test]
+async fn a_job_arrives_whole_and_its_status_lists_it() {
+    let cloud = TestCloud::start().await;
+    let imported = cloud.import(LINE).await;
+    cloud.add_user("anna@example.com", false).await;
+    let (admin, anna) = (cloud.sign_in(ADMIN).await, cloud.sign_in("anna@example.com").await);
+    let (mut events, mut nothing) = (admin.events(None).await, anna.events(None).await);
+    cloud
+        .sql(
+            "BEGIN IMMEDIATE;
+             UPDATE revision SET value = value + 1;
+             INSERT INTO jobs (id, pos_server_id, kind, state, spec, requested_by, requested_at, revision)
+                 SELECT randomblob(16), pos_servers.id, 'diagnose', 'queued', '{\"kind\":\"diagnose\"}', users.id,
+                     '2026-11-01T00:00:00+00:00', (SELECT value FROM revision)
+                 FROM pos_servers, users WHERE users.admin;
+             COMMIT;",
+        )
+        .await;
+
+    let event = events.next().await.unwrap();
+
+    assert_eq!(event.name, "job");
+    assert_eq!(event.data["pos_server_id"], imported[0].pos_server_id.to_string());
+    assert_eq!((&event.data["kind"], &event.data["state"]), (&json!("diagnose"), &json!("queued")));
+    let status = admin.get("/pos-servers").await.body["items"][0].clone();
+    assert_eq!(
+        status["active_jobs"],
+        json!([{"id": event.data["id"], "kind": "diagnose", "state": "queued"}])
+    );
+    // Who does not see the POS server hears nothing of its jobs: the first news are the new grants.
+    cloud.grant("anna@example.com", ScopeName::All, Permission::OutletSetup).await;
+    assert_eq!(nothing.next().await.unwrap().name, "resync");
+}
+
+#[tokio::test]
 async fn who_comes_back_is_told_the_present_state_of_what_changed() {
     let cloud = TestCloud::start().await;
     cloud.import(LINE).await;

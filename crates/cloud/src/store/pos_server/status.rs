@@ -1,6 +1,6 @@
 //! From rows to statuses: the one place where columns become what the interface shows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use sea_orm::sea_query::{Expr, ExprTrait, Func, Query};
 use sea_orm::{ConnectionTrait, FromQueryResult, QueryResult};
@@ -11,7 +11,7 @@ use tillwatch_protocol::rest::pos_server::{Behind, Database, Exchange, Link, Pos
 use uuid::Uuid;
 
 use crate::domain::pos_server::{highlight, update_required};
-use crate::store::entity::{loyalty_changes, pos_servers};
+use crate::store::entity::{chains, loyalty_changes, pos_servers};
 use crate::store::{StoreError, from_text, job};
 
 /// What the joins add to a POS server's own columns.
@@ -38,11 +38,12 @@ pub(super) async fn of_rows(
     let ids: Vec<Uuid> = rows.iter().map(|(row, _)| row.id).collect();
     let mut active = job::active(db, &ids).await?;
     let mut behind: HashMap<(Uuid, i64), Behind> = HashMap::new();
-    let heads = heads(db).await?;
+    let heads = heads(db, rows.iter().map(|(row, _)| row.chain_id).collect()).await?;
     let mut statuses = Vec::with_capacity(rows.len());
     for (row, joined) in rows {
         let position = (row.chain_id, row.cursor);
-        let at_head = heads.get(&row.chain_id).is_none_or(|head| row.cursor >= *head);
+        let head = heads.get(&row.chain_id).copied().flatten();
+        let at_head = head.is_none_or(|head| row.cursor >= head);
         let behind = match behind.get(&position) {
             Some(known) => known.clone(),
             None if at_head => Behind::default(),
@@ -54,15 +55,25 @@ pub(super) async fn of_rows(
     Ok(statuses)
 }
 
-/// The last change of each chain.
-async fn heads(db: &impl ConnectionTrait) -> Result<HashMap<Uuid, i64>, StoreError> {
+/// The last change of each of the chains; none for a chain without any.
+async fn heads(
+    db: &impl ConnectionTrait,
+    chain_ids: BTreeSet<Uuid>,
+) -> Result<HashMap<Uuid, Option<i64>>, StoreError> {
     use loyalty_changes::Column::{ChainId, Seq};
+    let chain_id = || Expr::col((chains::Entity, chains::Column::Id));
+    // One look into the index a chain, however many changes there are.
+    let last = Query::select()
+        .expr(Func::max(Expr::col(Seq)))
+        .from(loyalty_changes::Entity)
+        .and_where(Expr::col((loyalty_changes::Entity, ChainId)).eq(chain_id()))
+        .take();
     let mut query = Query::select();
     query
-        .column(ChainId)
-        .expr_as(Func::max(Expr::col(Seq)), "head")
-        .from(loyalty_changes::Entity)
-        .group_by_col(ChainId);
+        .expr_as(chain_id(), "chain_id")
+        .expr_as(Expr::SubQuery(None, Box::new(last.into())), "head")
+        .from(chains::Entity)
+        .and_where(chain_id().is_in(chain_ids));
     let rows = db.query_all(&query).await?;
     rows.iter().map(|row| Ok((row.try_get("", "chain_id")?, row.try_get("", "head")?))).collect()
 }
