@@ -26,7 +26,7 @@ use crate::cloud_client::{CallError, CloudClient, Transport, TransportError};
 use crate::config::Config;
 use crate::generation::Generation;
 use crate::identity;
-use crate::jobs::{Job, Tools};
+use crate::jobs::{self, Job, Tools};
 use crate::journal::{Entry, Journal};
 use crate::link::{Backoff, LinkEvent};
 use crate::pos::{Observation, Pos, PosHandle};
@@ -159,11 +159,13 @@ struct Agent {
 /// Runs an agent until it is told to end. Dropping the future is as if the process had been killed.
 pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
     let mut agent = Agent::open(options)?;
-    for entry in agent.tools.journal.unacknowledged() {
-        if entry.outcome().is_none() {
-            tracing::info!(id = %entry.order.id, "a job goes on after a restart");
-            agent.put_to_work(&entry);
-        }
+    let mut cut_off = agent.tools.journal.unacknowledged();
+    cut_off.retain(|entry| entry.outcome().is_none());
+    let ids: Vec<_> = cut_off.iter().map(|entry| entry.order.id).collect();
+    jobs::clean(&agent.tools.data_dir, &ids);
+    for entry in &cut_off {
+        tracing::info!(id = %entry.order.id, "a job goes on after a restart");
+        agent.put_to_work(entry);
     }
     loop {
         match agent.next_event().await {

@@ -123,6 +123,7 @@ fn first(generation: i64) -> Known {
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -165,5 +166,49 @@ mod tests {
         std::fs::write(dir.path().join(FILE_NAME), "noise").unwrap();
         assert!(Generation::open(dir.path(), 7, Utc::now()).unwrap().current() > 8);
         assert!(dir.path().join("generation.json.damaged").exists());
+    }
+
+    /// What can happen to a store's database.
+    #[derive(Clone, Copy, Debug)]
+    enum Happening {
+        Report(i64),
+        Order,
+        Settle(i64),
+        Restart,
+    }
+
+    fn happening() -> impl Strategy<Value = Happening> {
+        prop_oneof![
+            (0..5_i64).prop_map(Happening::Report),
+            Just(Happening::Order),
+            (0..5_i64).prop_map(Happening::Settle),
+            Just(Happening::Restart),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn it_only_ever_grows_and_each_order_grows_it(happenings in proptest::collection::vec(happening(), 1..20)) {
+            let dir = tempfile::tempdir().unwrap();
+            let at = |n: i64| DateTime::UNIX_EPOCH + TimeDelta::days(n);
+            let mut generation = Generation::open(dir.path(), 0, Utc::now()).unwrap();
+            for happening in happenings {
+                let before = generation.current();
+                match happening {
+                    Happening::Report(n) => generation.observe(at(n)).unwrap(),
+                    Happening::Order => {
+                        generation.advance_to(before + 1).unwrap();
+                        prop_assert_eq!(generation.current(), before + 1);
+                    }
+                    Happening::Settle(n) => generation.settle(Some(at(n))).unwrap(),
+                    Happening::Restart => {
+                        generation = Generation::open(dir.path(), 0, Utc::now()).unwrap();
+                        prop_assert_eq!(generation.current(), before);
+                    }
+                }
+                prop_assert!((before..=before + 1).contains(&generation.current()));
+            }
+        }
     }
 }

@@ -230,6 +230,11 @@ impl Job {
     }
 }
 
+/// Removes what jobs left behind that a crash ended for good.
+pub(crate) fn clean(data_dir: &Path, running: &[JobId]) {
+    retrieve_logs::clean(data_dir, running);
+}
+
 /// Writes the end of a job down. One that can't be written is remembered until the process ends.
 pub(crate) async fn finish(
     journal: &Journal,

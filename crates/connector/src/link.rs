@@ -11,9 +11,11 @@ use serde_json::Value;
 use tillwatch_protocol::ids::JobId;
 use tillwatch_protocol::link::frame::{CloudFrame, ConnectorFrame};
 use tillwatch_protocol::link::{HEARTBEAT_SECONDS, MAX_FRAME_BYTES, SILENCE_SECONDS, close};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior};
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -65,7 +67,7 @@ impl Session {
             match connect::connect(&client).await {
                 Ok(socket) => {
                     report(LinkEvent::Opened).await;
-                    let code = carry(socket, outgoing, &report).await;
+                    let code = carry(socket, outgoing, &report, PATIENCE).await;
                     report(LinkEvent::Closed { code }).await;
                 }
                 Err(error) => report(LinkEvent::Refused(error)).await,
@@ -87,18 +89,31 @@ impl Session {
     }
 }
 
+/// How the other side's life is watched.
+#[derive(Clone, Copy)]
+struct Patience {
+    ping_every: Duration,
+    silence: Duration,
+}
+
+const PATIENCE: Patience = Patience {
+    ping_every: Duration::from_secs(HEARTBEAT_SECONDS),
+    silence: Duration::from_secs(SILENCE_SECONDS),
+};
+
 /// Carries frames until either side ends the session. Gives the cloud's close code.
-async fn carry<F, R>(
-    mut socket: connect::Socket,
+async fn carry<S, F, R>(
+    mut socket: WebSocketStream<S>,
     mut outgoing: mpsc::Receiver<ConnectorFrame>,
     report: &F,
+    Patience { ping_every, silence }: Patience,
 ) -> Option<u16>
 where
+    S: AsyncRead + AsyncWrite + Unpin,
     F: Fn(LinkEvent) -> R + Send + Sync,
     R: Future<Output = ()> + Send,
 {
-    let silence = Duration::from_secs(SILENCE_SECONDS);
-    let mut pings = tokio::time::interval(Duration::from_secs(HEARTBEAT_SECONDS));
+    let mut pings = tokio::time::interval(ping_every);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     pings.reset();
     let mut silent_at = Instant::now() + silence;
@@ -141,7 +156,7 @@ where
                 }
             }
             () = tokio::time::sleep_until(silent_at) => {
-                tracing::warn!(seconds = SILENCE_SECONDS, "the cloud is silent; the link is given up");
+                tracing::warn!(seconds = silence.as_secs(), "the cloud is silent; the link is given up");
                 return None;
             }
         }
@@ -163,7 +178,10 @@ fn read_frame(text: &str) -> Option<LinkEvent> {
     None
 }
 
-async fn send(socket: &mut connect::Socket, frame: &ConnectorFrame, until: Instant) -> bool {
+async fn send<S>(socket: &mut WebSocketStream<S>, frame: &ConnectorFrame, until: Instant) -> bool
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let text = serde_json::to_string(frame).expect("a frame is plain JSON");
     if text.len() > MAX_FRAME_BYTES {
         // Reports and results are capped where they are made: this is a bug, but no reason to lose the link.
@@ -173,7 +191,10 @@ async fn send(socket: &mut connect::Socket, frame: &ConnectorFrame, until: Insta
     matches!(tokio::time::timeout_at(until, socket.send(Message::text(text))).await, Ok(Ok(())))
 }
 
-async fn close_cleanly(socket: &mut connect::Socket) {
+async fn close_cleanly<S>(socket: &mut WebSocketStream<S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let goodbye = CloseFrame { code: CloseCode::from(close::GOING_AWAY), reason: "".into() };
     let farewell = async {
         if socket.close(Some(goodbye)).await.is_ok() {
@@ -181,4 +202,59 @@ async fn close_cleanly(socket: &mut connect::Socket) {
         }
     };
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, farewell).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio::io::DuplexStream;
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::*;
+
+    const IMPATIENCE: Patience =
+        Patience { ping_every: Duration::from_millis(20), silence: Duration::from_millis(200) };
+
+    async fn pair() -> (WebSocketStream<DuplexStream>, WebSocketStream<DuplexStream>) {
+        let (store, cloud) = tokio::io::duplex(64 * 1024);
+        (
+            WebSocketStream::from_raw_socket(store, Role::Client, None).await,
+            WebSocketStream::from_raw_socket(cloud, Role::Server, None).await,
+        )
+    }
+
+    #[tokio::test]
+    async fn a_cloud_that_falls_silent_is_given_up() {
+        let (store, _cloud) = pair().await;
+        let (_frames, outgoing) = mpsc::channel(1);
+        let began = Instant::now();
+        let code = carry(store, outgoing, &|_| std::future::ready(()), IMPATIENCE).await;
+        assert_eq!(code, None);
+        assert!(began.elapsed() >= IMPATIENCE.silence);
+    }
+
+    #[tokio::test]
+    async fn a_cloud_that_answers_pings_is_kept() {
+        let (store, mut cloud) = pair().await;
+        let (_frames, outgoing) = mpsc::channel(1);
+        let answering = async {
+            // Three times as long as silence is borne.
+            for _ in 0..30 {
+                assert!(matches!(cloud.next().await, Some(Ok(Message::Ping(_)))));
+            }
+            let frame = CloseFrame { code: close::RESTART.into(), reason: "".into() };
+            cloud.close(Some(frame)).await.unwrap();
+            while cloud.next().await.is_some() {}
+        };
+        let carrying = carry(store, outgoing, &|_| std::future::ready(()), IMPATIENCE);
+        let (code, ()) = tokio::join!(carrying, answering);
+        assert_eq!(code, Some(close::RESTART));
+    }
+
+    proptest! {
+        #[test]
+        fn no_frame_breaks_the_reader(text in r#"\{"type":"(job|ack|cancel|drain|welcome|x)",.{0,60}\}|.{0,80}"#) {
+            let _ = read_frame(&text);
+        }
+    }
 }

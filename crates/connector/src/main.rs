@@ -1,7 +1,7 @@
 //! `tillwatch-connector`: enrolls a store, runs its agent, and tells what is wrong.
 
 use std::fs::{File, TryLockError};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -15,6 +15,8 @@ use tillwatch_connector::{diagnose, identity};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+/// What is logged unless `RUST_LOG` says otherwise. What the verifier logs, our own errors tell in full.
+const LOGGED: &str = "info,rustls_platform_verifier=off";
 /// Held by the one connector that runs on a data dir.
 const LOCK_FILE: &str = "connector.lock";
 
@@ -74,7 +76,8 @@ struct Store {
 async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED)))
         .init();
     // Err means that a provider is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();

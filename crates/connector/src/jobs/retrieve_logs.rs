@@ -12,6 +12,7 @@ use tillwatch_protocol::rest::job::JobProgress;
 use tokio::sync::watch;
 
 use super::{Ended, Job};
+use crate::cloud_client::causes;
 use crate::files::{self, Access};
 use crate::journal::{CollectedPart, Collection};
 use crate::logs::{self, ArchiveAbout, CollectError, Collected, LogRequest};
@@ -23,6 +24,21 @@ const OUTBOX_DIR: &str = "outbox";
 /// Where a job keeps what it has collected.
 pub(super) fn outbox(data_dir: &Path, id: JobId) -> PathBuf {
     data_dir.join(OUTBOX_DIR).join(id.to_string())
+}
+
+/// Removes what jobs left behind that no longer run.
+pub(super) fn clean(data_dir: &Path, running: &[JobId]) {
+    let Ok(entries) = std::fs::read_dir(data_dir.join(OUTBOX_DIR)) else { return };
+    for entry in entries.flatten() {
+        let is_needed = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+            .is_some_and(|id: JobId| running.contains(&id));
+        if !is_needed && let Err(error) = files::remove_dir(&entry.path()) {
+            tracing::warn!(path = %entry.path().display(), %error, "could not remove an old collection of logs");
+        }
+    }
 }
 
 pub(super) async fn run(
@@ -191,19 +207,27 @@ fn to_collection(collected: Collected, from: DateTime<Utc>, to: DateTime<Utc>) -
 }
 
 fn tell(progress: &watch::Sender<Option<JobProgress>>, phase: logs::Phase, done: u64, total: Option<u64>) {
-    let (phase, unit) = match phase {
-        logs::Phase::Finding => ("finding", "files"),
-        logs::Phase::Compressing => ("compressing", "bytes"),
-    };
-    progress.send_replace(Some(JobProgress { phase: phase.into(), done, total, unit: unit.into() }));
+    progress.send_replace(Some(JobProgress {
+        phase: phase.as_str().into(),
+        done,
+        total,
+        unit: phase.unit().into(),
+    }));
 }
 
 fn collect_failed(error: &CollectError) -> Ended {
-    Ended::failed("logs_not_collected", crate::cloud_client::causes(error))
+    let code = match error {
+        CollectError::DiskFull => "disk_full",
+        CollectError::PeriodInvalid => "period_invalid",
+        CollectError::Canceled | CollectError::GlobInvalid { .. } | CollectError::Write(_) => {
+            "logs_not_collected"
+        }
+    };
+    Ended::failed(code, causes(error))
 }
 
 fn upload_failed(error: &UploadError) -> Ended {
-    Ended::failed("upload_failed", crate::cloud_client::causes(error))
+    Ended::failed("upload_failed", causes(error))
 }
 
 struct StopOnDrop(Arc<AtomicBool>);

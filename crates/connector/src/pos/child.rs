@@ -85,6 +85,7 @@ impl Supervisor {
                     Ok(started) => child = Some(started),
                     Err(error) => {
                         tracing::error!(program = self.command[0], %error, "could not start the POS server");
+                        self.state.send_replace(ChildState::Stopped);
                         start_at = Instant::now() + wait;
                         wait = (wait * 2).min(RESTART_LONGEST);
                     }

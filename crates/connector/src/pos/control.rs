@@ -67,7 +67,9 @@ impl Controller {
             Control::Hosted(commands) => Self::Hosted { commands, stopped: watch::Sender::new(held) },
             Control::Child { command } => {
                 let (commands, orders) = mpsc::channel(4);
-                let (running, state) = watch::channel(ChildState::Stopped);
+                // One that is about to be started is not known to be stopped.
+                let (running, state) =
+                    watch::channel(if held { ChildState::Stopped } else { ChildState::Running });
                 let child = child::Supervisor {
                     command,
                     data_dir: data_dir.to_owned(),

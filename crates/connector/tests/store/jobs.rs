@@ -210,6 +210,27 @@ async fn a_damaged_journal_is_put_aside_and_work_goes_on() {
     assert_eq!(session.finished(order.id).await.state, JobState::Succeeded);
 }
 
+#[tokio::test]
+async fn a_job_that_can_not_be_written_down_is_not_begun() {
+    let mut cloud = Cloud::start().await;
+    let store = Store::start(&cloud).await;
+    let (mut session, _) = cloud.welcome().await;
+    let journal = store.path("journal");
+    std::fs::remove_dir(&journal).unwrap();
+    std::fs::write(&journal, "in the way").unwrap();
+    let order = session.order(JobSpec::RestartPos {});
+    let refused = session.finished(order.id).await;
+    assert_eq!(refused.state, JobState::Rejected);
+    assert_eq!(refused.error.unwrap().code, "journal_unwritable");
+    assert_eq!(store.pos.state.lock().unwrap().starts, 1);
+
+    // Nothing but the journal has to be put right.
+    std::fs::remove_file(&journal).unwrap();
+    std::fs::create_dir(&journal).unwrap();
+    let order = session.order(JobSpec::RestartPos {});
+    assert_eq!(session.finished(order.id).await.state, JobState::Succeeded);
+}
+
 fn reset() -> JobSpec {
     JobSpec::ResetDatabase {
         confirm: "Riga Centrs".into(),
