@@ -103,6 +103,7 @@ pub async fn upload(
         length,
         id: resume.as_deref().and_then(id_of),
         offset: None,
+        best: 0,
         piece: PIECE,
         failures: 0,
         refusals: 0,
@@ -121,6 +122,8 @@ struct Transfer<'a, L, P> {
     id: Option<ArchiveId>,
     /// How much the cloud has, as far as that is certain.
     offset: Option<u64>,
+    /// The most that it ever had.
+    best: u64,
     piece: u64,
     /// Tries in a row that got nowhere, and those of them that the cloud refused.
     failures: u32,
@@ -227,7 +230,8 @@ impl<L: FnMut(&str), P: FnMut(u64)> Transfer<'_, L, P> {
     }
 
     fn confirm(&mut self, offset: u64) {
-        if self.offset.is_none_or(|known| offset > known) {
+        if offset > self.best {
+            self.best = offset;
             (self.failures, self.refusals) = (0, 0);
             self.piece = (self.piece * 2).min(PIECE);
         }
@@ -256,8 +260,12 @@ impl<L: FnMut(&str), P: FnMut(u64)> Transfer<'_, L, P> {
             (Some(404 | 410), _) if known => {
                 self.id = None;
                 self.refusals += 1;
+                wait = wait.min(FIRST_WAIT);
             }
-            (Some(409), _) if known => {
+            // Elsewhere than the cloud has it; other conflicts, such as a job that has ended, are for good.
+            (Some(409), _)
+                if known && error.code().is_none_or(|code| code == ErrorCode::UploadOffsetMismatch) =>
+            {
                 self.refusals += 1;
                 wait = Duration::ZERO;
             }
@@ -270,6 +278,7 @@ impl<L: FnMut(&str), P: FnMut(u64)> Transfer<'_, L, P> {
             }
             // A proxy's answer while the cloud is away, or the cloud's to a HEAD, which has no body.
             (Some(408 | 425 | 429 | 500..), _) => {}
+            (Some(400), _) if error.code() == Some(ErrorCode::MalformedBody) => self.refusals += 1,
             // Clocks and tokens: the client has tried again by itself, but a jump of the clock may be under way.
             (Some(401), _) if error.code() != Some(ErrorCode::CredentialsRevoked) => self.refusals += 1,
             _ => return Err(UploadError::Refused(error)),
@@ -284,7 +293,7 @@ impl<L: FnMut(&str), P: FnMut(u64)> Transfer<'_, L, P> {
 }
 
 /// The most that one request may take; see [`SMALLEST_PIECE`].
-const PIECE_TIME: Duration = Duration::from_secs(300);
+const PIECE_TIME: Duration = Duration::from_mins(5);
 
 /// Sends a piece. Gives what the cloud has then.
 async fn send(client: &CloudClient, id: ArchiveId, piece: &Piece) -> Result<u64, CallError> {

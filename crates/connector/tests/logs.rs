@@ -1,5 +1,8 @@
 //! Collecting logs: real files in temporary folders in, zips out, which other programs test too.
 
+#![expect(clippy::unwrap_used, reason = "a test may end by a panic, in its helpers too")]
+#![expect(clippy::format_collect, reason = "made logs are small, and plain to read this way")]
+
 #[path = "logs/support.rs"]
 mod support;
 

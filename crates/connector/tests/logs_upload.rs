@@ -1,5 +1,8 @@
 //! Uploading to a tus server over a line that is cut, with pieces that arrive damaged, and a server that forgets.
 
+#![expect(clippy::unwrap_used, reason = "a test may end by a panic, in its helpers too")]
+#![expect(clippy::result_large_err, reason = "handlers answer with responses, whatever their size")]
+
 use std::collections::HashMap;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -38,6 +41,8 @@ struct Faults {
     lose_answer_after: Option<usize>,
     /// It believes that its clock is this many seconds ahead.
     clock_ahead: i64,
+    /// It finds the whole to be another one than was announced, and throws it away.
+    deny_whole: bool,
     /// It refuses everything.
     refuse: Option<ErrorCode>,
 }
@@ -150,6 +155,11 @@ async fn take(
         return Err(problem(ErrorCode::UploadChecksumMismatch));
     }
     upload.content.extend_from_slice(&body);
+    if upload.content.len() == upload.length && server.faults.deny_whole {
+        server.uploads.clear();
+        return Err(problem(ErrorCode::UploadChecksumMismatch));
+    }
+    let upload = &server.uploads[&id];
     let offset = upload.content.len().to_string();
     if lose {
         server.faults.lose_answer_after = None;
@@ -206,7 +216,7 @@ impl Scene {
         let content: Vec<u8> = (0..size).map(|n| (n * 31 + n / 997) as u8).collect();
         let mut part = tempfile::NamedTempFile::new().unwrap();
         part.write_all(&content).unwrap();
-        let sha256 = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex(&content);
         let client = CloudClient::new(&identity, Transport::new(None).unwrap()).unwrap();
         Self {
             server,
@@ -256,6 +266,15 @@ impl Scene {
         }
         id
     }
+}
+
+fn hex(content: &[u8]) -> String {
+    let digest = Sha256::digest(content);
+    digest
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)]))
+        .collect()
 }
 
 /// A proxy whose connections break, one after the other, after so many bytes from the client; the rest hold.
@@ -341,6 +360,15 @@ async fn a_forgotten_upload_starts_anew() {
     let mut scene = Scene::new(12 * MIB, faults, Vec::new()).await;
     scene.arrives(None).await;
     assert_eq!((scene.locations.len(), scene.server.lock().unwrap().created), (2, 2));
+}
+
+#[tokio::test]
+async fn a_whole_that_is_never_right_is_given_up() {
+    let faults = Faults { deny_whole: true, ..Faults::default() };
+    let mut scene = Scene::new(5 * MIB, faults, Vec::new()).await;
+    let refused = scene.upload(None, CancellationToken::new()).await.unwrap_err();
+    assert!(refused.code().is_none_or(|code| code == ErrorCode::UploadChecksumMismatch), "{refused}");
+    assert!((2..=8).contains(&scene.server.lock().unwrap().created));
 }
 
 #[tokio::test]

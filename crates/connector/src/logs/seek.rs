@@ -156,7 +156,7 @@ impl Reading<'_, '_, '_> {
                 observe(&mut survey, &start[..read], false);
             }
         } else {
-            let mut lines = Lines::new(self.source.stream()?);
+            let mut lines = Lines::new(self.source.stream());
             let mut seen = 0;
             while let Some(line) = lines.next()? {
                 if seen == 0 {
@@ -181,7 +181,7 @@ impl Reading<'_, '_, '_> {
         }
         // The sample may have missed the lines with times.
         let mut survey = Survey::default();
-        let mut lines = Lines::new(self.source.stream()?);
+        let mut lines = Lines::new(self.source.stream());
         while let Some(line) = lines.next()? {
             if line.is_start {
                 survey.observe(line.text);
@@ -198,7 +198,7 @@ impl Reading<'_, '_, '_> {
         let created = self.file.created().unwrap_or(self.period.from).clamp(self.period.from, modified);
         let already_read = self.source.read_bytes();
         let len = self.source.len().max(1);
-        let mut lines = Lines::new(self.source.stream()?);
+        let mut lines = Lines::new(self.source.stream());
         while let Some(line) = lines.next()? {
             let read = (self.source.read_bytes() - already_read).min(len);
             let share = i128::from(modified - created) * i128::from(read) / i128::from(len);
@@ -212,7 +212,7 @@ impl Reading<'_, '_, '_> {
     fn take_through(&mut self, times: &mut Times) -> Result<(), Stop> {
         if times.is_yearless() {
             times.start_counting_years();
-            let mut lines = Lines::new(self.source.stream()?);
+            let mut lines = Lines::new(self.source.stream());
             loop {
                 // What comes before the damage in a packed file is taken all the same.
                 match lines.next() {
@@ -228,7 +228,7 @@ impl Reading<'_, '_, '_> {
         }
         let already_read = self.source.read_bytes();
         self.reported = 0;
-        let mut lines = Lines::new(self.source.stream()?);
+        let mut lines = Lines::new(self.source.stream());
         let mut entry = Entry::Preamble { lines: Vec::new() };
         while let Some(line) = lines.next()? {
             let stamp = if line.is_start { times.read(line.text) } else { None };

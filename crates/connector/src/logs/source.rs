@@ -32,7 +32,7 @@ impl Source {
         if source.gzip {
             let mut start = Vec::new();
             // An archive that is cut short says so when it is read.
-            let _ = source.stream()?.take(2).read_to_end(&mut start);
+            let _ = source.stream().take(2).read_to_end(&mut start);
             source.utf16 = utf16(&start);
         } else {
             source.utf16 = utf16(&head[..read]);
@@ -70,17 +70,17 @@ impl Source {
     }
 
     /// The whole text from its start.
-    pub(super) fn stream(&self) -> io::Result<Box<dyn Read + '_>> {
+    pub(super) fn stream(&self) -> Box<dyn Read + '_> {
         let range = self.range(0, self.len);
         let unpacked: Box<dyn Read + '_> = if self.gzip {
             Box::new(MultiGzDecoder::new(BufReader::with_capacity(BUFFER, range)))
         } else {
             Box::new(range)
         };
-        Ok(match self.utf16 {
+        match self.utf16 {
             Some(encoding) => Box::new(Transcoded::new(unpacked, encoding)),
             None => unpacked,
-        })
+        }
     }
 
     /// The bytes of a range, as they are.
@@ -268,7 +268,7 @@ mod tests {
     }
 
     fn lines(source: &Source) -> Vec<(u64, usize, bool)> {
-        let mut lines = Lines::new(source.stream().unwrap());
+        let mut lines = Lines::new(source.stream());
         let mut all = Vec::new();
         while let Some(line) = lines.next().unwrap() {
             all.push((line.offset, line.text.len(), line.is_start));
@@ -306,7 +306,7 @@ mod tests {
             for bytes in [bytes, gzipped.finish().unwrap()] {
                 let source = source(&bytes);
                 let mut read = String::new();
-                source.stream().unwrap().read_to_string(&mut read).unwrap();
+                source.stream().read_to_string(&mut read).unwrap();
                 assert_eq!(read, text);
                 assert_eq!((source.encoding(b""), source.is_seekable()), (name, false));
             }

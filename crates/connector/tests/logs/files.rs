@@ -146,7 +146,7 @@ fn unreadable_files_are_told_in_the_manifest() {
     let store = Store::new();
     store.write("logs/a.log", LINE, MODIFIED);
     let path = store.write("logs/secret.log", LINE, MODIFIED);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::File::open(&path).is_ok() {
         return; // Root may read anything.
     }

@@ -17,7 +17,7 @@ fn line(second: i64, padding: &str) -> String {
 }
 
 /// 200 MiB up to the modification, with `stray` put in after the line of a second.
-fn write(store: &Store, name: &str, stray: Option<(i64, String)>) -> u64 {
+fn write(store: &Store, name: &str, stray: Option<(i64, &str)>) -> u64 {
     let path = store.base().join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut file = BufWriter::new(File::create(path).unwrap());
@@ -25,7 +25,7 @@ fn write(store: &Store, name: &str, stray: Option<(i64, String)>) -> u64 {
     let end = time(MODIFIED).timestamp();
     for second in end - SECONDS..end {
         file.write_all(line(second, &padding).as_bytes()).unwrap();
-        if let Some((_, text)) = stray.as_ref().filter(|(after, _)| *after == second) {
+        if let Some((_, text)) = stray.filter(|(after, _)| *after == second) {
             file.write_all(text.as_bytes()).unwrap();
         }
     }
@@ -71,7 +71,7 @@ fn a_large_file_out_of_order_is_read_through() {
     let stray_from = time("2026-11-20T08:00:00Z").timestamp();
     let padding = "y".repeat(980);
     let stray: String = (0..1200).map(|n| line(stray_from + n, &padding)).collect();
-    write(&store, "logs/till.log", Some((time("2026-11-21T05:00:00Z").timestamp(), stray.clone())));
+    write(&store, "logs/till.log", Some((time("2026-11-21T05:00:00Z").timestamp(), stray.as_str())));
     let archive = store.collect("2026-11-20T08:00:00Z", "2026-11-20T08:10:00Z");
     let found = archive.text("logs/logs/till.log");
     assert_eq!(found.lines().count(), 1200, "600 in place and 600 astray");
@@ -82,7 +82,7 @@ fn a_large_file_out_of_order_is_read_through() {
 fn lines_out_of_order_within_the_period_are_noticed() {
     let store = Store::new();
     let late = line(time("2026-11-20T08:04:00Z").timestamp(), "late");
-    write(&store, "logs/till.log", Some((time("2026-11-20T08:05:00Z").timestamp(), late)));
+    write(&store, "logs/till.log", Some((time("2026-11-20T08:05:00Z").timestamp(), &late)));
     let archive = store.collect("2026-11-20T08:00:00Z", "2026-11-20T08:10:00Z");
     assert_eq!(archive.text("logs/logs/till.log").lines().count(), 601);
     assert_eq!(archive.about("logs/logs/till.log")["how"], "read_through");

@@ -233,11 +233,7 @@ fn utf16_is_transcoded_and_other_bytes_stay() {
     let big = [0xfeff].into_iter().chain(text.encode_utf16()).flat_map(u16::to_be_bytes).collect::<Vec<u8>>();
     store.write("logs/little.log", little, MODIFIED);
     store.write("logs/big.log", gzipped(big), MODIFIED);
-    store.write(
-        "logs/bom.log",
-        format!("\u{feff}2026-11-21 10:30:00 first\n2026-11-21 11:30:00 x\n"),
-        MODIFIED,
-    );
+    store.write("logs/bom.log", "\u{feff}2026-11-21 10:30:00 first\n2026-11-21 11:30:00 x\n", MODIFIED);
     store.write("logs/cp1251.log", b"2026-11-21 10:30:00 \xee\xef\xeb\xe0\xf2\xe0\n", MODIFIED);
     let archive = store.collect(FROM, TO);
     for name in ["logs/logs/little.log", "logs/logs/big.log"] {

@@ -110,7 +110,9 @@ pub(super) fn write(
     let truncated = collector.truncated;
     let redactions = blocks.iter().map(|block| u64::from(block.redactions)).sum();
     let mut has_content = vec![false; collector.files.len()];
-    blocks.iter().for_each(|block| has_content[block.file as usize] = true);
+    for block in &blocks {
+        has_content[block.file as usize] = true;
+    }
     let oldest = blocks
         .iter()
         .filter(|block| collector.files[block.file as usize].outcome.time_format.is_some())

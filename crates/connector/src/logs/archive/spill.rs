@@ -204,7 +204,9 @@ impl Spill {
     pub(super) fn forget(&mut self, file: u32) {
         let places: Vec<Place> =
             self.blocks.range((file, 0)..=(file, u64::MAX)).map(|(place, _)| *place).collect();
-        places.into_iter().for_each(|place| self.remove(place));
+        for place in places {
+            self.remove(place);
+        }
     }
 
     /// Reads the segment of a block into `segment`.

@@ -18,7 +18,7 @@ const FLAGS: u16 = 1 << 11;
 const VERSION: u16 = 20;
 const DEFLATED: u16 = 8;
 /// Made on Unix, so that the permissions below count.
-const MADE_BY: u16 = 3 << 8 | VERSION;
+const MADE_BY: u16 = (3 << 8) | VERSION;
 /// A regular file, `rw-r--r--`.
 const PERMISSIONS: u32 = 0o100_644 << 16;
 
@@ -126,14 +126,11 @@ impl ZipWriter {
 
 /// Date and time as DOS had them, in steps of two seconds from 1980 on.
 fn dos_time(micros: i64, zone: Tz) -> u32 {
-    const START: u32 = 1 << 21 | 1 << 16;
+    const START: u32 = (1 << 21) | (1 << 16);
     let Some(time) = DateTime::from_timestamp_micros(micros) else { return START };
     let time = time.with_timezone(&zone);
     let Some(year) = u32::try_from(time.year() - 1980).ok().filter(|year| *year < 128) else { return START };
-    year << 25
-        | time.month() << 21
-        | time.day() << 16
-        | time.hour() << 11
-        | time.minute() << 5
-        | time.second() / 2
+    let date = (year << 9) | (time.month() << 5) | time.day();
+    let clock = (time.hour() << 11) | (time.minute() << 5) | (time.second() / 2);
+    (date << 16) | clock
 }

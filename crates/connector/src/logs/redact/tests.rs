@@ -9,7 +9,7 @@ fn masked(text: &str) -> (String, usize) {
     (String::from_utf8(bytes).unwrap(), found.len())
 }
 
-/// SplitMix64: the same numbers for the same seed everywhere.
+/// `SplitMix64`: the same numbers for the same seed everywhere.
 struct Random(u64);
 
 impl Random {
@@ -196,7 +196,7 @@ proptest! {
         let card = card(&mut random);
         let text = format!("{}!{card}!{}", filler.repeat(lead), filler.repeat(40));
         let mut first = text.as_bytes()[..cut.min(text.len())].to_vec();
-        let (length, kind) = safe_cut(&mut first);
+        let (length, kind) = safe_cut(&first);
         let mut second = first.split_off(length);
         second.extend_from_slice(&text.as_bytes()[cut.min(text.len())..]);
         redact(&mut first, &mut Vec::new());

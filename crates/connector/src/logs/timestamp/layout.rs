@@ -126,9 +126,9 @@ fn fixed(text: &[u8], digits: usize) -> Option<u32> {
 
 /// The three-letter English name of a month, whatever its case.
 fn month(text: &[u8]) -> Option<u32> {
-    let name = [text.first()? | 32, text.get(1)? | 32, text.get(2)? | 32];
     const NAMES: [&[u8; 3]; 12] =
         [b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec"];
+    let name = [text.first()? | 32, text.get(1)? | 32, text.get(2)? | 32];
     NAMES.iter().position(|known| **known == name).map(|index| index as u32 + 1)
 }
 

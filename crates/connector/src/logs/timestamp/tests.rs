@@ -14,7 +14,9 @@ fn shown(instant: i64) -> String {
 
 fn times(lines: &[&str], modified: &str) -> Option<Times> {
     let mut survey = Survey::default();
-    lines.iter().for_each(|line| survey.observe(line.as_bytes()));
+    for line in lines {
+        survey.observe(line.as_bytes());
+    }
     survey.conclude(Riga, micros(modified))
 }
 
@@ -201,7 +203,9 @@ proptest! {
     #[test]
     fn any_lines_are_read(lines in prop::collection::vec(prop::collection::vec(prop::sample::select(b"0123456789:-/., TZJanNov+[]\"={}\xc3\t".to_vec()), 0..60), 0..20), modified in 0_i64..4_000_000_000_000_000) {
         let mut survey = Survey::default();
-        lines.iter().for_each(|line| survey.observe(line));
+        for line in &lines {
+            survey.observe(line);
+        }
         if let Some(mut times) = survey.conclude(Riga, modified) {
             times.start_counting_years();
             for line in &lines {
