@@ -97,6 +97,9 @@ async fn enroll(cloud: &str, code: &str, store: Store, ca: Option<&Path>) -> any
     let config = config::load(&data_dir, None)?;
     let identity = identity::enroll(cloud, code, ca, &data_dir).await?;
     writeln!(std::io::stdout(), "enrolled as a POS server of {}", identity.outlet)?;
+    if lock(&data_dir).is_err() {
+        tracing::warn!("a connector runs on this data dir; restart it, so that it takes the new identity");
+    }
     if config.cloud.as_ref().is_some_and(|configured| *configured != identity.cloud) {
         tracing::warn!("connector.toml names another cloud; it stands over the one of this enrollment");
     }

@@ -7,6 +7,8 @@ use std::process::{Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tillwatch_protocol::link::frame::{ByeReason, ConnectorFrame};
+use tillwatch_protocol::rest::job::{JobSpec, JobState};
+use tillwatch_protocol::rest::pos_server::PosState;
 use tokio::process::{Child, Command};
 
 use crate::cloud::{CODE, Cloud};
@@ -83,7 +85,7 @@ async fn a_pos_server_that_a_killed_connector_left_is_not_doubled() {
     signal(&running, Signal::KILL);
     running.wait().await.unwrap();
 
-    let _running = run(dir.path());
+    let running = run(dir.path());
     cloud.welcome().await;
     eventually("another child", || pos_pid(dir.path()).is_some_and(|pid| pid != orphan)).await;
     #[cfg(target_os = "linux")]
@@ -92,7 +94,7 @@ async fn a_pos_server_that_a_killed_connector_left_is_not_doubled() {
         assert!(command_line.unwrap_or_default().is_empty(), "the first child is gone");
     }
     let last = pos_pid(dir.path()).unwrap();
-    drop(_running);
+    drop(running);
     let _ = kill_process(last, Signal::KILL);
 }
 
@@ -135,4 +137,81 @@ async fn what_is_missing_or_wrong_is_named() {
         output(&["enroll", "--cloud", "nowhere", "--code", "x"], tempfile::tempdir().unwrap().path()).await;
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("not an address"), "{}", text(&refused.stderr));
+}
+
+/// A `systemctl` that writes down what it is asked, and says of a service what a file says.
+fn systemctl(dir: &Path) -> std::path::PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let bin = dir.join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in\n  is-active*) cat {0}/active;;\n  *) echo \"$@\" >> {0}/calls;;\nesac\n",
+        dir.display()
+    );
+    std::fs::write(bin.join("systemctl"), script).unwrap();
+    std::fs::set_permissions(bin.join("systemctl"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::write(dir.join("active"), "active\n").unwrap();
+    bin
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_pos_server_that_is_a_service_is_stopped_and_started_by_the_system() {
+    let (mut cloud, dir, pos) = enrolled().await;
+    let toml = format!("[pos]\nreport = \"{}\"\nservice = \"iikoCard5POS\"\n", pos.url);
+    std::fs::write(dir.path().join("connector.toml"), toml).unwrap();
+    let path = format!("{}:{}", systemctl(dir.path()).display(), std::env::var("PATH").unwrap());
+    let mut command = program(&["run"], dir.path());
+    let _running = command.env("PATH", path).stderr(Stdio::null()).spawn().unwrap();
+    let (mut session, _) = cloud.welcome().await;
+
+    let order = session.order(JobSpec::RestartPos {});
+    assert_eq!(session.finished(order.id).await.state, JobState::Succeeded);
+    let calls = std::fs::read_to_string(dir.path().join("calls")).unwrap();
+    assert_eq!(calls, "--no-ask-password stop iikoCard5POS\n--no-ask-password start iikoCard5POS\n");
+
+    std::fs::write(dir.path().join("active"), "inactive\n").unwrap();
+    pos.change(|pos| pos.running = false);
+    session
+        .find(|frame| match frame {
+            ConnectorFrame::Report { report } if report.pos_state == PosState::Stopped => Some(()),
+            _ => None,
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_pos_server_that_writes_a_file_is_read() {
+    let (mut cloud, dir, _pos) = enrolled().await;
+    let toml = "[pos]\nstatus_file = \"status.json\"\ncommand = [\"sleep\", \"1000\"]\n";
+    std::fs::write(dir.path().join("connector.toml"), toml).unwrap();
+    std::fs::write(
+        dir.path().join("status.json"),
+        r#"{"pos_version": "35.1", "exchange": {"error": "no route"}}"#,
+    )
+    .unwrap();
+    let _running = run(dir.path());
+    let (mut session, hello) = cloud.welcome().await;
+    let report = match hello.report {
+        Some(report) => report,
+        None => {
+            session
+                .find(|frame| match frame {
+                    ConnectorFrame::Report { report } => Some(report),
+                    _ => None,
+                })
+                .await
+        }
+    };
+    assert_eq!(report.report.pos_version.as_deref(), Some("35.1"));
+    assert_eq!(report.report.exchange.error.unwrap().message, "no route");
+    let size = std::fs::metadata(dir.path().join("pos/pos.sqlite3")).unwrap().len();
+    assert_eq!(
+        report.report.database.size_bytes,
+        Some(size),
+        "what the file does not tell, the database does"
+    );
+
+    let order = session.order(JobSpec::ExchangeNow {});
+    assert_eq!(session.finished(order.id).await.error.unwrap().code, "unsupported");
 }

@@ -140,6 +140,32 @@ async fn a_new_database_that_does_not_exchange_is_told_with_its_backup() {
     assert_eq!(finished.state, JobState::Succeeded, "too late to cancel: it is finished");
 }
 
+#[tokio::test]
+async fn a_reset_is_canceled_as_long_as_nothing_has_moved() {
+    let mut cloud = Cloud::start().await;
+    let store = Store::start(&cloud).await;
+    let (mut session, _) = cloud.welcome().await;
+    let before = store.pos.database();
+    store.pos.stuck.send_replace(true);
+    let order = session.order(reset(1));
+    session.phase(order.id, "stopping").await;
+    session.send(CloudFrame::Cancel { id: order.id });
+    // Answered in order: the cancel is known when the other reset is refused.
+    let other = session.order(reset(1));
+    assert_eq!(code(&session.finished(other.id).await), "job_in_progress");
+    store.pos.stuck.send_replace(false);
+
+    assert_eq!(session.finished(order.id).await.state, JobState::Canceled);
+    assert_eq!(store.pos.database(), before);
+    assert_eq!(names(&store.path("backups")), Vec::<String>::new());
+    assert_eq!(store.pos.state.lock().unwrap().starts, 2, "the POS server is started again");
+    assert_eq!(
+        done(&mut session, reset(1)).await.state,
+        JobState::Succeeded,
+        "a canceled reset does not count"
+    );
+}
+
 /// Where a reset can be cut off.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 enum Cut {
