@@ -1,5 +1,6 @@
 //! Archives as they are handed out: their names and the ranges that a download asks for.
 
+use std::fmt::Write;
 use std::ops::Range;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -68,7 +69,8 @@ pub fn content_disposition(file_name: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            // Writing to a String can't fail.
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
     format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{encoded}")

@@ -16,7 +16,7 @@ pub const RESET_LOGS_PERIOD: TimeDelta = TimeDelta::hours(24);
 /// How large the archives may be that a reset collects, in bytes.
 pub const RESET_LOGS_BYTES: u64 = 50 * 1024 * 1024;
 /// The longest that a job may wait for an offline store.
-const MAX_QUEUE_FOR: Duration = Duration::from_secs(30 * 86_400);
+const MAX_QUEUE_FOR: Duration = Duration::from_hours(30 * 24);
 
 /// Something that moves a job.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,8 +58,9 @@ impl Change {
         use JobState::{CancelRequested, InProgress, Queued};
         match self {
             Self::Send { .. } | Self::Expire | Self::GiveUp => &[Queued],
-            Self::Accept | Self::Finish { .. } | Self::TimeOut => &[Queued, InProgress, CancelRequested],
-            Self::Progress(_) => &[Queued, InProgress, CancelRequested],
+            Self::Accept | Self::Progress(_) | Self::Finish { .. } | Self::TimeOut => {
+                &[Queued, InProgress, CancelRequested]
+            }
             Self::AskCancel => &[Queued, InProgress],
             Self::Cancel => &[Queued, CancelRequested],
         }

@@ -81,17 +81,14 @@ async fn answer(state: &AppState, chain: ChainId, cursor: i64) -> ApiResult<Exch
     let mut changes = loyalty::changes_after(&db, chain, cursor, MAX_CHANGES as u64 + 1).await?;
     let more = changes.len() > MAX_CHANGES;
     changes.truncate(MAX_CHANGES);
-    let checksum = if more {
-        None
-    } else {
-        Some(match state.checksums.get(chain, head) {
-            Some(checksum) => checksum,
-            None => {
-                let checksum = loyalty::checksum(&db, chain).await?;
-                state.checksums.put(chain, head, checksum.clone());
-                checksum
-            }
-        })
+    let checksum = match (more, state.checksums.get(chain, head)) {
+        (true, _) => None,
+        (false, Some(known)) => Some(known),
+        (false, None) => {
+            let checksum = loyalty::checksum(&db, chain).await?;
+            state.checksums.put(chain, head, checksum.clone());
+            Some(checksum)
+        }
     };
     let cursor = if more { changes.last().map_or(head, |(seq, _)| *seq) } else { head };
     let changes = changes.into_iter().map(|(_, change)| change).collect();

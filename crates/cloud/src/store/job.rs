@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sea_orm::sea_query::{Expr, ExprTrait, SimpleExpr};
+use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder,
     QuerySelect, QueryTrait, Set,
@@ -412,53 +412,39 @@ pub(crate) async fn outlet_name<C: ConnectionTrait>(
         .ok_or_else(|| StoreError::Damaged(format!("outlet of {}", pos_server.id)))
 }
 
-/// What the passing of time does to jobs.
+/// What the passing of time does to jobs. Those that may not wait are given up when they were requested
+/// before `give_up_before` and their store is not there.
 pub(crate) async fn overdue<C: ConnectionTrait>(
     conn: &C,
     now: DateTime<Utc>,
     give_up_before: DateTime<Utc>,
 ) -> Result<Vec<(JobId, Change)>, StoreError> {
-    let rows: Vec<(jobs::Model, Option<pos_servers::Model>)> = {
-        let due = Condition::any()
-            .add(jobs::Column::Deadline.lte(now))
-            .add(jobs::Column::ExpiresAt.lte(now).and(jobs::Column::State.eq(JobState::Queued.as_str())))
-            .add(
-                jobs::Column::ExpiresAt
-                    .is_null()
-                    .and(jobs::Column::RequestedAt.lte(give_up_before))
-                    .and(jobs::Column::State.eq(JobState::Queued.as_str())),
-            );
-        let rows = jobs::Entity::find().filter(is_active()).filter(due).all(conn).await?;
-        let mut paired = Vec::with_capacity(rows.len());
-        for row in rows {
-            let pos_server = pos_servers::Entity::find_by_id(row.pos_server_id).one(conn).await?;
-            paired.push((row, pos_server));
-        }
-        paired
-    };
+    let waits_too_long = Condition::any().add(jobs::Column::ExpiresAt.lte(now)).add(
+        Condition::all()
+            .add(jobs::Column::ExpiresAt.is_null())
+            .add(jobs::Column::RequestedAt.lte(give_up_before)),
+    );
+    let due = Condition::any()
+        .add(jobs::Column::Deadline.lte(now))
+        .add(Condition::all().add(jobs::Column::State.eq(JobState::Queued.as_str())).add(waits_too_long));
+    let rows = jobs::Entity::find().filter(is_active()).filter(due).all(conn).await?;
     let online = to_text(&LinkState::Online);
-    let mut due = Vec::new();
-    for (row, pos_server) in rows {
-        let is_online = pos_server.is_some_and(|pos_server| pos_server.link_state == online);
-        let queued = row.state == JobState::Queued.as_str();
-        let late = row.deadline.is_some_and(|deadline| deadline <= now);
-        let id = row.id.into();
-        match (queued, row.expires_at) {
-            // The store is there and says nothing: the deadline decides.
-            (true, _) if is_online && row.deadline.is_some() => {
-                if late {
-                    due.push((id, Change::TimeOut));
-                }
-            }
-            (true, Some(expires_at)) if expires_at <= now => due.push((id, Change::Expire)),
-            (true, None) if row.requested_at <= give_up_before => due.push((id, Change::GiveUp)),
+    let mut changes = Vec::with_capacity(rows.len());
+    for row in rows {
+        let pos_server = pos_servers::Entity::find_by_id(row.pos_server_id).one(conn).await?;
+        let is_here = pos_server.is_some_and(|pos_server| pos_server.link_state == online);
+        let change = if row.state != JobState::Queued.as_str() || (is_here && row.deadline.is_some()) {
+            // It runs, or it went out to a store that is there and says nothing: the deadline decides.
+            row.deadline.filter(|deadline| *deadline <= now).map(|_| Change::TimeOut)
+        } else if let Some(expires_at) = row.expires_at {
             // Its time has not begun: it goes out again with a new deadline.
-            (true, _) => {}
-            (false, _) if late => due.push((id, Change::TimeOut)),
-            (false, _) => {}
-        }
+            (expires_at <= now).then_some(Change::Expire)
+        } else {
+            (row.requested_at <= give_up_before).then_some(Change::GiveUp)
+        };
+        changes.extend(change.map(|change| (row.id.into(), change)));
     }
-    Ok(due)
+    Ok(changes)
 }
 
 /// Jobs that went out, to stores that are there, and were not accepted since.

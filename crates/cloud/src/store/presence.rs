@@ -7,6 +7,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Set};
 use serde_json::json;
 use tillwatch_protocol::ids::PosServerId;
 use tillwatch_protocol::link::frame::{Hello, StoreReport};
+use tillwatch_protocol::report::Report;
 use tillwatch_protocol::rest::pos_server::{Link, LinkState, OfflineCause, PosState};
 use uuid::Uuid;
 
@@ -277,6 +278,10 @@ fn report_columns(row: &mut pos_servers::ActiveModel, report: &StoreReport, now:
     }
     if let Some(generation) = generation {
         row.generation = Set(Some(*generation));
+    }
+    if *pos_state != PosState::Running && *report == Report::default() {
+        // The connector knows nothing: what was known before is worth more.
+        return;
     }
     let version = report.pos_version.as_deref().map(|version| clip(version, MAX_WORD));
     row.pos_version_key = Set(version.as_deref().and_then(version_key));

@@ -1,5 +1,7 @@
 //! The cloud as stores see it: real links, uploads and exchanges against the real router and a real SQLite.
 
+#![expect(clippy::unwrap_used, reason = "a test may end by a panic, in its helpers too")]
+
 mod support;
 
 mod archives;

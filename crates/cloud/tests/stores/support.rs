@@ -1,5 +1,6 @@
 //! A cloud for one test, a manager who asks it, and stores that are connected to it.
 
+use std::fmt::Write;
 use std::time::Duration;
 
 use chrono::Utc;
@@ -40,7 +41,7 @@ pub(crate) fn hasty() -> Patience {
         gather: Duration::from_millis(20),
         sweep_every: Duration::from_millis(50),
         expire_every: Duration::from_millis(50),
-        return_after_start: Duration::from_secs(3600),
+        return_after_start: Duration::from_hours(1),
         ..Patience::default()
     }
 }
@@ -110,7 +111,7 @@ impl Cloud {
     pub(crate) async fn outlets(&self, names: &[&str]) -> Vec<Imported> {
         let mut file = "chain,outlet,crm_id,address,time_zone,pos_server\n".to_owned();
         for name in names {
-            file.push_str(&format!("Pizza,{name},1,,Europe/Riga,Main\n"));
+            writeln!(file, "Pizza,{name},1,,Europe/Riga,Main").unwrap();
         }
         admin::import_fleet(&self.store, file.as_bytes(), Utc::now()).await.unwrap()
     }
