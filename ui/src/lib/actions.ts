@@ -1,8 +1,9 @@
 // What can be done with a store now, and why not when it can't.
 
-import type { Only, Row, SimpleJob } from './backend/types';
+import type { Only, Row, RunnableJob } from './backend/types';
+import { isRunning } from './jobs';
 import { m } from './paraglide/messages';
-import { isRunning, type App } from './state/app.svelte';
+import type { App } from './state/app.svelte';
 import { jobKind } from './words';
 
 export function chipOnly(only: Only): string {
@@ -32,14 +33,14 @@ export function resetReason(app: App, row: Row | null): string | null {
   return busy(row, exclusive) ? m.why_busy() : null;
 }
 
-export function jobReason(app: App, row: Row, kind: SimpleJob): string | null {
+export function jobReason(app: App, row: Row, kind: RunnableJob): string | null {
   if (app.cloudReason) return app.cloudReason;
   if (kind === 'restart_pos' && !row.may_reset_database) return m.why_permission();
   if (row.link_state !== 'online') return m.why_offline();
   return busy(row, kind === 'restart_pos' ? exclusive : [kind]) ? m.why_busy() : null;
 }
 
-export async function runJob(app: App, row: Row, kind: SimpleJob): Promise<void> {
+export async function runJob(app: App, row: Row, kind: RunnableJob): Promise<void> {
   try {
     const job = await app.backend.runJob(row.id, kind);
     if (!app.jobs.has(job.id)) app.jobs.set(job.id, job);

@@ -1,6 +1,6 @@
-// Saving archives: the core asks where and downloads; its events tell how far it is.
+// Asking for archives, and saving them: the core asks where and downloads; its events tell how far it is.
 
-import type { Archive } from './backend/types';
+import type { Archive, Row } from './backend/types';
 import { m } from './paraglide/messages';
 import type { App } from './state/app.svelte';
 
@@ -20,4 +20,14 @@ export async function saveArchives(app: App, archives: Archive[]): Promise<void>
   } catch (thrown) {
     app.notices.error(thrown, m.logs_save_all());
   }
+}
+
+/** Stores for which typed times mean the same moments; with no zone given, each outlet's own counts. */
+export function idsByZone(rows: Row[], zone: string | null): Map<string, string[]> {
+  const groups = new Map<string, string[]>();
+  for (const row of rows) {
+    const key = zone ?? row.time_zone;
+    groups.set(key, [...(groups.get(key) ?? []), row.id]);
+  }
+  return groups;
 }

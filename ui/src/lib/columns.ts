@@ -6,8 +6,8 @@ export const MIN_WIDTH = 56;
 export const MAX_WIDTH = 800;
 
 export const defaultColumns: readonly ColumnSetting[] = [
-  { key: 'link', width: 116, visible: true },
-  { key: 'organization', width: 236, visible: true },
+  { key: 'link', width: 150, visible: true },
+  { key: 'organization', width: 220, visible: true },
   { key: 'chain', width: 124, visible: true },
   { key: 'crm_id', width: 82, visible: true },
   { key: 'address', width: 200, visible: false },
@@ -17,7 +17,7 @@ export const defaultColumns: readonly ColumnSetting[] = [
   { key: 'connector_version', width: 132, visible: false },
   { key: 'version_updated_at', width: 108, visible: true },
   { key: 'last_report_at', width: 116, visible: false },
-  { key: 'last_success_at', width: 140, visible: true },
+  { key: 'last_success_at', width: 158, visible: true },
   { key: 'error', width: 236, visible: true },
   { key: 'behind', width: 150, visible: true },
   { key: 'offline', width: 216, visible: true },
@@ -46,4 +46,16 @@ export function mergeColumns(saved: readonly ColumnSetting[]): ColumnSetting[] {
 
 export function clampWidth(width: number): number {
   return Math.round(Math.min(MAX_WIDTH, Math.max(MIN_WIDTH, Number.isFinite(width) ? width : MIN_WIDTH)));
+}
+
+/** Left edges of the leading columns that stay on screen while the others scroll, by key. */
+export function pinnedEdges(columns: readonly ColumnSetting[]): ReadonlyMap<string, number> {
+  const edges = new Map<string, number>();
+  let left = 0;
+  for (const { key, width } of columns) {
+    if (!pinned.includes(key)) break;
+    edges.set(key, left);
+    left += width;
+  }
+  return edges;
 }

@@ -1,12 +1,12 @@
 // From a status to plain words: what is wrong, why we think so, and what helps, in order.
 
-import type { Row, SimpleJob } from './backend/types';
+import type { Row, RunnableJob } from './backend/types';
 import { number } from './format/number';
 import { absolute, relative } from './format/time';
 import { m } from './paraglide/messages';
 import { causeSentence, evidenceSentence, syncError } from './words';
 
-export type StepAction = SimpleJob | 'retrieve_logs' | 'reset_database';
+export type StepAction = RunnableJob | 'retrieve_logs' | 'reset_database';
 
 export type Step =
   | { by: 'us'; action: StepAction; text: string; label: string }
@@ -39,7 +39,7 @@ function us(action: StepAction): Step {
 /** Everything that is wrong with a store, the most pressing first; or that all is well. */
 export function diagnose(row: Row, now: number, zone?: string): Finding[] {
   const when = (at: string | null) =>
-    at ? `${relative(at, now, zone)} (${absolute(at, zone)})` : m.unknown_value();
+    at ? `${absolute(at, zone)} (${relative(at, now, zone)})` : m.unknown_value();
   const findings = [
     linkFinding(row, when, zone),
     posFinding(row),

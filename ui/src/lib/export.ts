@@ -6,8 +6,12 @@ import { m } from './paraglide/messages';
 import type { App } from './state/app.svelte';
 import { columnTitle, exportWords } from './words';
 
+let exporting = false;
+
 export async function exportExcel(app: App): Promise<void> {
-  if (app.grid.summary.matching === 0) return;
+  // Menu and shortcut may both ask.
+  if (exporting || app.grid.summary.matching === 0) return;
+  exporting = true;
   try {
     const written = await app.backend.exportExcel({
       dialog_title: 'Export statuses',
@@ -26,5 +30,7 @@ export async function exportExcel(app: App): Promise<void> {
     });
   } catch (thrown) {
     app.notices.error(thrown, m.action_excel());
+  } finally {
+    exporting = false;
   }
 }

@@ -5,6 +5,9 @@ import { bytes, number } from './format/number';
 import { m } from './paraglide/messages';
 import { phaseWord } from './words';
 
+const running = ['queued', 'in_progress', 'cancel_requested'];
+export const isRunning = (job: { state: string }) => running.includes(job.state);
+
 /** "uploading · 3.1 MiB of 9 MiB · about 5 s left" */
 export function progressWords(job: Job, now: number): string {
   const { progress } = job;

@@ -1,7 +1,6 @@
 // Words for codes: whatever the core or a store sends as a code gets its sentence here.
 
 import type { AppError, Evidence } from './backend/types';
-import { number } from './format/number';
 import { m } from './paraglide/messages';
 
 type Word = () => string;
@@ -40,39 +39,35 @@ export function causeSentence(cause: string | null, confidence: string | null): 
 
 /** An observation in words; `time` is already written for the person. */
 export function evidenceSentence(evidence: Evidence, time: string): string {
-  const text = (key: string) => String(evidence.params[key] ?? '');
-  const count = evidence.params['count'] ?? evidence.params['outlets'];
+  const param = (key: string) => evidence.params[key] ?? '?';
   switch (evidence.code) {
-    case 'closed_cleanly':
-      switch (text('reason')) {
-        case 'stopping':
-          return m.evidence_stopping({ time });
+    case 'said_goodbye':
+      switch (param('reason')) {
         case 'restarting':
           return m.evidence_restarting({ time });
         case 'updating':
           return m.evidence_updating({ time });
         default:
-          return m.evidence_closed_cleanly({ time });
+          return m.evidence_stopping({ time });
       }
+    case 'closed_cleanly':
+      return m.evidence_closed_cleanly({ time });
+    case 'closed_with_error':
+      return m.evidence_closed_with_error({ time, code: param('close_code') });
+    case 'connection_broken':
+      return m.evidence_broken({ time });
     case 'fell_silent':
       return m.evidence_fell_silent({ time });
-    case 'heartbeat':
-    case 'heartbeat_continues':
+    case 'protocol_violated':
+      return m.evidence_violated({ time });
+    case 'https_heartbeat':
       return m.evidence_heartbeat({ time });
-    case 'neighbours_fell_silent':
-    case 'outage_nearby':
-      return m.evidence_neighbours({ time, n: typeof count === 'number' ? number(count) : '?' });
     case 'not_back_after_cloud_restart':
       return m.evidence_restart({ time });
-    case 'replaced_by_newer_session':
-    case 'duplicate_identity':
-      return m.evidence_replaced({ time });
-    case 'version_unsupported':
-      return m.evidence_version({ time, version: text('version') });
+    case 'pos_version_too_old':
+      return m.evidence_version({ time, version: param('pos_version') });
     case 'credentials_revoked':
       return m.evidence_revoked({ time });
-    case 'last_seen':
-      return m.evidence_last_seen({ time });
     default:
       return m.evidence_other({ time, code: plain(evidence.code) });
   }

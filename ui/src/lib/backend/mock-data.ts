@@ -132,19 +132,16 @@ export function breakExchange(row: Row, now: number, kind: number, hours: number
 }
 
 /** The link is down. */
-export function cutLink(row: Row, now: number, cause: string, minutes: number): void {
+export function cutLink(row: Row, now: number, cause: NonNullable<Row['cause']>, minutes: number): void {
   const since = new Date(now - minutes * minute).toISOString();
   const evidence: Record<string, Evidence[]> = {
-    service_stopped: [{ code: 'closed_cleanly', at: since, params: { reason: 'stopping' } }],
+    service_stopped: [{ code: 'said_goodbye', at: since, params: { reason: 'stopping' } }],
     connection_lost: [{ code: 'fell_silent', at: since, params: {} }],
     websocket_blocked: [
       { code: 'fell_silent', at: since, params: {} },
-      { code: 'heartbeat_continues', at: new Date(now - 20_000).toISOString(), params: {} },
+      { code: 'https_heartbeat', at: new Date(now - 20_000).toISOString(), params: {} },
     ],
-    outage_nearby: [
-      { code: 'fell_silent', at: since, params: {} },
-      { code: 'neighbours_fell_silent', at: since, params: { count: 6 } },
-    ],
+    outage_nearby: [{ code: 'fell_silent', at: since, params: { silent_seconds: '40' } }],
   };
   row.link_state = 'offline';
   row.link_since = since;
@@ -172,7 +169,7 @@ export function sampleFleet(count: number, now: number): Row[] {
     if (n % 61 === 4) breakExchange(row, now, Math.floor(n / 61), 1.5 + (n % 7));
     if (n % 24 === 9) outdate(row);
     if (n % 53 === 2) {
-      const causes = ['connection_lost', 'service_stopped', 'websocket_blocked', 'outage_nearby'];
+      const causes = ['connection_lost', 'service_stopped', 'websocket_blocked', 'outage_nearby'] as const;
       cutLink(row, now, causes[Math.floor(n / 53) % causes.length] ?? 'unknown', 3 + (n % 200));
     }
     if (n % 97 === 6) row.pos_state = 'not_responding';

@@ -2,10 +2,21 @@
 
 import { pause, refusal } from './mock';
 import type { MockRows } from './mock-rows';
-import type { AppEvent, Archive, Download, Job, LogsRequested, Row, WhenOffline } from './types';
+import type {
+  AppEvent,
+  Archive,
+  Download,
+  Job,
+  JobKind,
+  JobState,
+  RequestedLogs,
+  Row,
+  RunnableJob,
+  WhenOffline,
+} from './types';
 
 const MIB = 1024 * 1024;
-const terminal = ['succeeded', 'failed', 'rejected', 'timed_out', 'expired', 'canceled'];
+const terminal: JobState[] = ['succeeded', 'failed', 'rejected', 'timed_out', 'expired', 'canceled'];
 
 export class MockJobs {
   private readonly list: Job[] = [];
@@ -30,7 +41,7 @@ export class MockJobs {
     to: string,
     maxBytes: number,
     whenOffline: WhenOffline,
-  ): LogsRequested {
+  ): RequestedLogs {
     const row = this.row(id);
     if (row.link_state !== 'online' && whenOffline === 'fail') {
       return { pos_server_id: id, job: null, error: refusal('venue_offline') };
@@ -83,7 +94,7 @@ export class MockJobs {
     return structuredClone(job);
   }
 
-  run(id: string, kind: string): Job {
+  run(id: string, kind: RunnableJob): Job {
     const row = this.row(id);
     if (row.link_state !== 'online') throw refusal('venue_offline');
     const job = this.add(row, kind);
@@ -156,7 +167,7 @@ export class MockJobs {
     return row;
   }
 
-  private add(row: Row, kind: string): Job {
+  private add(row: Row, kind: JobKind): Job {
     if (row.active_jobs.some((job) => job.kind === kind)) throw refusal('job_in_progress');
     const job: Job = {
       id: crypto.randomUUID(),
@@ -229,7 +240,7 @@ export class MockJobs {
     this.end(job, row, 'succeeded');
   }
 
-  private end(job: Job, row: Row, state: string): void {
+  private end(job: Job, row: Row, state: JobState): void {
     job.state = state;
     job.finished_at = new Date().toISOString();
     row.active_jobs = row.active_jobs.filter((other) => other.id !== job.id);

@@ -169,5 +169,5 @@ const only: Record<NonNullable<GridQuery['only']>, (row: Row) => boolean> = {
   error: (row) => row.highlight === 'error',
   update_required: (row) => row.update_required,
   offline: (row) => row.link_state === 'offline',
-  unknown: (row) => row.link_state === 'unknown' || row.link_state === 'never_connected',
+  unknown: (row) => row.link_state === 'unknown',
 };

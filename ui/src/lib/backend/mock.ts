@@ -189,7 +189,9 @@ export function mock(search: URLSearchParams): Backend {
 function recorded(calls: Backend, controls: MockControls, failures: Map<string, AppError>): Backend {
   return new Proxy(calls, {
     get(target, name: string) {
-      const call = target[name as keyof Backend] as (...args: unknown[]) => Promise<unknown>;
+      const call = target[name as keyof Backend] as ((...args: unknown[]) => Promise<unknown>) | undefined;
+      // An `await` looks for `then`.
+      if (!call) return undefined;
       return async (...args: unknown[]) => {
         controls.calls.push({ name, args });
         const failure = failures.get(name);

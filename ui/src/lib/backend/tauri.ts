@@ -1,39 +1,27 @@
-// The backend of the app that ships: typed calls into the Rust core.
+// The backend of the app that ships: the generated commands, with refusals thrown.
 
-import { Channel, invoke } from '@tauri-apps/api/core';
-import type { AppEvent, Backend } from './types';
+import { Channel } from '@tauri-apps/api/core';
+import { commands, type AppError, type AppEvent } from '../bindings';
+import type { Backend } from './types';
+
+type Answer = { status: 'ok'; data: unknown } | { status: 'error'; error: AppError };
+
+async function unwrap(answer: Promise<Answer>): Promise<unknown> {
+  const { status, ...rest } = await answer;
+  if (status === 'error') throw (rest as { error: AppError }).error;
+  return (rest as { data: unknown }).data;
+}
+
+const calls = Object.entries(commands).map(([name, call]) => [
+  name,
+  (...args: unknown[]) => unwrap((call as (...args: unknown[]) => Promise<Answer>)(...args)),
+]);
 
 export const tauri: Backend = {
-  subscribe(listener) {
+  ...(Object.fromEntries(calls) as Backend),
+  async subscribe(listener) {
     const channel = new Channel<AppEvent>();
     channel.onmessage = listener;
-    return invoke('subscribe', { channel });
+    await unwrap(commands.subscribe(channel));
   },
-  appInfo: () => invoke('app_info'),
-  settings: () => invoke('settings'),
-  saveSettings: (settings) => invoke('save_settings', { settings }),
-  session: () => invoke('session'),
-  signIn: (url, email, password) => invoke('sign_in', { url, email, password }),
-  trustCertificate: (url, sha256) => invoke('trust_certificate', { url, sha256 }),
-  signOut: () => invoke('sign_out'),
-  setQuery: (query) => invoke('set_query', { query }),
-  summary: () => invoke('summary'),
-  gridWindow: (offset, limit) => invoke('grid_window', { offset, limit }),
-  row: (id) => invoke('row', { id }),
-  select: (op) => invoke('select', { op }),
-  selectedRows: () => invoke('selected_rows'),
-  outletOptions: () => invoke('outlet_options'),
-  refresh: () => invoke('refresh'),
-  requestLogs: (ids, from, to, maxBytes, whenOffline) =>
-    invoke('request_logs', { ids, from, to, maxBytes, whenOffline }),
-  resetDatabase: (id, confirm, expectedGeneration, collectLogs, discardUnsent) =>
-    invoke('reset_database', { id, confirm, expectedGeneration, collectLogs, discardUnsent }),
-  runJob: (id, kind) => invoke('run_job', { id, kind }),
-  cancelJob: (jobId) => invoke('cancel_job', { jobId }),
-  jobs: () => invoke('jobs'),
-  saveArchive: (archive, dialogTitle) => invoke('save_archive', { archive, dialogTitle }),
-  saveArchives: (archives, dialogTitle) => invoke('save_archives', { archives, dialogTitle }),
-  cancelDownload: (id) => invoke('cancel_download', { id }),
-  showInFolder: (path) => invoke('show_in_folder', { path }),
-  exportExcel: (request) => invoke('export_excel', { request }),
 };

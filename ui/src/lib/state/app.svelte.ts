@@ -15,6 +15,8 @@ import type {
   Settings,
 } from '../backend/types';
 import { clampWidth, mergeColumns } from '../columns';
+import { isRunning } from '../jobs';
+import { perform } from '../menu';
 import { m } from '../paraglide/messages';
 import { overwriteGetLocale } from '../paraglide/runtime';
 import { Clock } from './clock.svelte';
@@ -25,9 +27,6 @@ import { Notices } from './notices.svelte';
 export const [getApp, setApp] = createContext<App>();
 
 export type OpenDialog = { kind: 'logs'; rows: Row[] } | { kind: 'reset'; row: Row } | null;
-
-const running = ['queued', 'in_progress', 'cancel_requested'];
-export const isRunning = (job: { state: string }) => running.includes(job.state);
 
 export class App {
   readonly clock = new Clock();
@@ -56,6 +55,7 @@ export class App {
   settingsOpen = $state(false);
   detailsOpen = $state(false);
   activityOpen = $state(false);
+  columnsOpen = $state(false);
 
   live = $derived(this.connection.state === 'live');
   /** Why what needs the cloud can't be done; null when it can. */
@@ -69,7 +69,7 @@ export class App {
 
   constructor(readonly backend: Backend) {
     const failed = (thrown: unknown) => this.notices.error(thrown, m.col_organization());
-    this.grid = new Grid(backend, failed);
+    this.grid = new Grid(backend, (summary) => this.takeSummary(summary), failed);
     this.filters = new Filters(
       backend,
       (summary, query) => {
@@ -210,6 +210,10 @@ export class App {
       case 'session':
         this.session = event.session;
         return;
+      case 'notice':
+        return this.notices.error(event.error, m.app_name());
+      case 'menu':
+        return perform(this, event.action);
     }
   }
 

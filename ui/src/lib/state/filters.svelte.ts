@@ -1,6 +1,6 @@
 // The filters: what is typed (the draft), what is on (the query), and the chips that tell.
 
-import type { Backend, GridQuery, GridSummary, OutletOption, Only, SortKey } from '../backend/types';
+import type { Backend, GridQuery, GridSummary, OutletOption, Only, Sort } from '../backend/types';
 import { fromIso, readPeriodValue, toIso, type Unit } from '../format/period';
 
 export const noFilter: GridQuery = {
@@ -86,7 +86,7 @@ export class Filters {
     void this.set({ ...this.query, only: this.query.only === only ? null : only });
   }
 
-  sort(sort: SortKey[]): void {
+  sort(sort: Sort[]): void {
     void this.set({ ...this.query, sort });
   }
 

@@ -1,6 +1,7 @@
 // The grid's rows: only a window of them is here; order, filter and selection live in the core.
 
 import type { Backend, GridSummary, Row, SelectOp } from '../backend/types';
+import { noRows, takeWindow, type Rows } from './rows';
 
 const KEPT_ROWS = 1500;
 
@@ -28,7 +29,7 @@ export class Grid {
   failure = $state.raw<unknown>(null);
   /** Where a range starts. */
   private anchor = 0;
-  private rows = $state.raw<ReadonlyMap<number, Row>>(new Map());
+  private rows = $state.raw<Rows>(noRows);
   private version = -1;
   private wanted: { offset: number; limit: number } | null = null;
   private last = { offset: 0, limit: 60 };
@@ -36,6 +37,7 @@ export class Grid {
 
   constructor(
     private readonly backend: Backend,
+    private readonly onSummary: (summary: GridSummary) => void,
     private readonly onError: (thrown: unknown) => void,
   ) {}
 
@@ -69,7 +71,7 @@ export class Grid {
   async select(op: SelectOp): Promise<void> {
     if (op.op === 'only' || op.op === 'toggle') this.anchor = op.index;
     try {
-      this.update(await this.backend.select(op));
+      this.onSummary(await this.backend.select(op));
     } catch (thrown) {
       this.onError(thrown);
     }
@@ -93,14 +95,8 @@ export class Grid {
       try {
         const window = await this.backend.gridWindow(offset, limit);
         const fresh = window.version !== this.version || this.rows.size > KEPT_ROWS;
-        const rows = new Map(fresh ? [] : this.rows);
-        window.rows.forEach((row, i) => {
-          const index = window.offset + i;
-          const before = this.rows.get(index);
-          rows.set(index, before && same(before, row) ? before : row);
-        });
         this.version = window.version;
-        this.rows = rows;
+        this.rows = takeWindow(this.rows, window, fresh);
         this.failure = null;
       } catch (thrown) {
         this.failure = thrown;
@@ -109,10 +105,4 @@ export class Grid {
     }
     this.running = false;
   }
-}
-
-/** Whether nothing on screen would differ. */
-function same(a: Row, b: Row): boolean {
-  if (a.id !== b.id || a.revision !== b.revision || a.selected !== b.selected) return false;
-  return JSON.stringify(a) === JSON.stringify(b);
 }
