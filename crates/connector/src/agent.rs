@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backups::Backups;
 use crate::cloud_client::{CallError, CloudClient, Transport, TransportError};
 use crate::config::Config;
+use crate::files::{self, Access};
 use crate::generation::Generation;
 use crate::identity;
 use crate::jobs::{self, Job, Tools};
@@ -139,6 +140,8 @@ struct Agent {
     backoff: Backoff,
     sessions: u64,
     drops: u64,
+    /// Why the last try failed, so that a long outage is one line in the log.
+    last_refusal: Option<String>,
     heartbeat_at: Instant,
 
     seen: watch::Receiver<Observation>,
@@ -195,6 +198,9 @@ impl Agent {
             move |source| AgentError::DataDir { what, data_dir, source }
         };
         let now = client.now();
+        files::create_dir(&data_dir, Access::Public)
+            .and_then(|()| files::remove_unfinished(&data_dir))
+            .map_err(fail("files"))?;
         let journal = Journal::open(&data_dir, now).map_err(fail("journal"))?;
         let in_backups = Backups::new(&data_dir).list().iter().map(|backup| backup.generation).max();
         let highest = journal.highest_generation().max(in_backups.unwrap_or(0));
@@ -229,6 +235,7 @@ impl Agent {
             backoff: Backoff::default(),
             sessions: 0,
             drops: 0,
+            last_refusal: None,
             heartbeat_at: at + link_state::first_heartbeat(),
             seen,
             told: None,

@@ -6,6 +6,8 @@ use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
 
+/// How the names of files begin that are still being written.
+const UNFINISHED: &str = ".writing-";
 /// How deep `**` looks.
 const MAX_DEPTH: usize = 32;
 
@@ -43,11 +45,22 @@ pub(crate) fn write_atomic(path: &Path, content: &[u8], access: Access) -> io::R
     }
     #[cfg(not(unix))]
     let _ = access;
-    let mut file = builder.prefix(".writing-").tempfile_in(dir)?;
+    let mut file = builder.prefix(UNFINISHED).tempfile_in(dir)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     sync_dir(dir)
+}
+
+/// Removes what [`write_atomic`] left in a folder when it was cut off. Nobody else may be writing there.
+pub(crate) fn remove_unfinished(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            remove(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes renames and removals in a folder outlast a power cut, where the system knows such a thing.

@@ -54,7 +54,8 @@ impl Tools {
         if state == PosState::Running && (database.created_at.is_none() || database.size_bytes.is_none()) {
             let files = self.database_files();
             let sizes = files.iter().filter_map(|path| Some(path.metadata().ok()?.len()));
-            database.size_bytes = database.size_bytes.or_else(|| Some(sizes.sum()));
+            let size = || (!files.is_empty()).then(|| sizes.sum());
+            database.size_bytes = database.size_bytes.or_else(size);
             let birth = || files.first()?.metadata().ok()?.created().ok();
             database.created_at = database.created_at.or_else(|| birth().map(DateTime::from));
         }

@@ -161,14 +161,11 @@ impl Journal {
     pub(crate) fn open(data_dir: &Path, now: DateTime<Utc>) -> io::Result<Self> {
         let dir = data_dir.join(DIR);
         files::create_dir(&dir, Access::Private)?;
+        files::remove_unfinished(&dir)?;
         let mut entries = BTreeMap::new();
         for file in fs::read_dir(&dir)? {
             let path = file?.path();
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            if name.starts_with('.') {
-                // Left by a write that was cut off before it counted.
-                files::remove(&path)?;
-            } else if path.extension().is_some_and(|extension| extension == "json") {
+            if path.extension().is_some_and(|extension| extension == "json") {
                 match read_entry(&path) {
                     Some(entry) => {
                         entries.insert(entry.order.id, entry);

@@ -151,6 +151,7 @@ impl Agent {
 
     /// The cloud has taken the hello.
     pub(super) fn on_welcome(&mut self, heartbeat: Duration) {
+        self.last_refusal = None;
         if let Link::Up { alive_at, beat, leave_at, .. } = &mut self.link {
             *beat = heartbeat.max(SHORTEST_BEAT);
             *alive_at = Some(Instant::now() + *beat);
@@ -231,7 +232,13 @@ impl Agent {
             }
             _ => self.backoff.next_wait(),
         };
-        tracing::warn!(%error, wait_millis = wait.as_millis() as u64, "no link; another try follows");
+        let reason = error.to_string();
+        if self.last_refusal.as_ref() == Some(&reason) {
+            tracing::debug!(wait_millis = wait.as_millis() as u64, "still no link");
+        } else {
+            tracing::warn!(reason, "no link; it is tried again until there is one");
+            self.last_refusal = Some(reason);
+        }
         self.link = Link::down_until(Instant::now() + wait);
     }
 
