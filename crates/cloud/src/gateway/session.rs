@@ -62,7 +62,7 @@ fn farewell(end: &End) -> (u16, &'static str) {
 }
 
 async fn serve(socket: &mut WebSocket, device: Device, state: &AppState) -> Result<End, StoreError> {
-    let hello = match first_frame(socket, state).await {
+    let hello = match Box::pin(first_frame(socket, state)).await {
         Ok(hello) => hello,
         Err(end) => return Ok(end),
     };
@@ -73,15 +73,17 @@ async fn serve(socket: &mut WebSocket, device: Device, state: &AppState) -> Resu
     let now = Utc::now();
     let standing =
         refused.as_ref().and_then(|end| presence::after(end, now)).unwrap_or_else(Presence::online);
-    let begun = {
+    // What is rare is boxed: it must not make each of many idle sessions larger.
+    let begun = Box::pin(async {
         let mut tx = state.store.write().await?;
         let revision = tx.next_revision().await?;
         let begun = store::presence::begin(&*tx, device.id.0, id, &hello, &standing, now, revision).await?;
         if begun.is_some() {
             tx.commit().await?;
         }
-        begun
-    };
+        Ok::<_, StoreError>(begun)
+    })
+    .await?;
     let Some(begun) = begun else { return Ok(End::Revoked) };
     let Some(place) = state.registry.enter(id, device.id, begun.epoch) else { return Ok(End::Replaced) };
     if let Some(end) = refused {
@@ -139,7 +141,7 @@ impl Link<'_> {
         };
         let mut frames = vec![welcome];
         // Read after the place was taken: a job posted from now on is sent by who posts it.
-        frames.extend(self.dispatch().after_hello(&hello.unfinished_jobs).await?);
+        frames.extend(Box::pin(self.dispatch().after_hello(&hello.unfinished_jobs)).await?);
         for frame in frames {
             if !self.say(&frame).await {
                 return Ok(End::Broken);
@@ -156,7 +158,7 @@ impl Link<'_> {
                     match read(message) {
                         Input::Nothing => {}
                         Input::End(end) => return Ok(end),
-                        Input::Frame(frame) => if let Some(end) = self.hear(*frame).await? {
+                        Input::Frame(frame) => if let Some(end) = Box::pin(self.hear(*frame)).await? {
                             return Ok(end);
                         },
                     }
@@ -286,6 +288,14 @@ fn broken(error: &axum::Error) -> End {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_idle_session_is_small() {
+        fn size<F>(_: impl Fn(WebSocket, Device, AppState) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(size(run) <= 4096, "{} bytes", size(run));
+    }
 
     #[test]
     fn frames_are_told_from_what_is_none() {

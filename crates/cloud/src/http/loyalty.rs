@@ -49,8 +49,7 @@ type Answer = ApiResult<axum::Json<Changed>>;
 macro_rules! table {
     ($put:ident, $patch:ident, $path:literal, $row:ident, $table:ident) => {
         #[doc = "Replaces a table: rows that are not listed are deleted."]
-        #[utoipa::path(put, path = $path, tag = "loyalty", params(("id" = ChainId, Path)),
-                                    request_body = Rows<$row>, responses((status = 200, body = Changed)))]
+        #[utoipa::path(put, path = $path, tag = "loyalty", params(("id" = ChainId, Path)), request_body = Rows<$row>, responses((status = 200, body = Changed)))]
         async fn $put(
             State(state): State<AppState>,
             user: CurrentUser,
@@ -62,8 +61,7 @@ macro_rules! table {
         }
 
         #[doc = "Merges rows into a table."]
-        #[utoipa::path(patch, path = $path, tag = "loyalty", params(("id" = ChainId, Path)),
-                                    request_body = Rows<$row>, responses((status = 200, body = Changed)))]
+        #[utoipa::path(patch, path = $path, tag = "loyalty", params(("id" = ChainId, Path)), request_body = Rows<$row>, responses((status = 200, body = Changed)))]
         async fn $patch(
             State(state): State<AppState>,
             user: CurrentUser,

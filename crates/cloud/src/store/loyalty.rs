@@ -199,7 +199,8 @@ pub(crate) async fn take_transactions<C: ConnectionTrait>(
             pos_server_id: Set(pos_server.0),
             guest_account_id: Set(transaction.guest_account_id),
             amount: Set(transaction.amount.0),
-            reason: Set(transaction.reason.clone()),
+            // Postgres takes no NUL in a text.
+            reason: Set(transaction.reason.replace('\0', "")),
             at: Set(transaction.at),
             received_at: Set(now),
         };

@@ -10,10 +10,10 @@ use tillwatch_protocol::link::frame::{ConnectorFrame, JobFinished};
 use tillwatch_protocol::rest::job::JobState;
 use tillwatch_protocol::rest::session::Permission;
 
-use crate::support::{Answer, Client, Cloud, Line, TestStore, answer};
+use crate::support::{Answer, Client, Cloud, Line, TestStore, answer, hasty};
 
 fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Bytes that differ from place to place.
@@ -156,8 +156,7 @@ async fn a_download_goes_on_where_it_stopped() {
         let part = ask(&[("range", range), ("if-range", &etag)]).await;
         assert_eq!(part.status, 206, "{range}");
         assert_eq!(part.bytes, expected, "{range}");
-        let start = 250_000 - content[content.len() - expected.len()..].len();
-        assert!(part.header("content-range").ends_with("/250000"), "{start}");
+        assert!(part.header("content-range").ends_with("/250000"), "{range}");
     }
     assert_eq!(ask(&[("range", "bytes=0-9")]).await.header("content-range"), "bytes 0-9/250000");
     assert_eq!(ask(&[("range", "bytes=0-9"), ("if-range", "\"other\"")]).await.status, 200);
@@ -232,6 +231,23 @@ async fn a_damaged_piece_is_sent_again_and_a_lost_answer_is_made_good() {
     let id = location.rsplit('/').next().unwrap();
     assert_eq!(admin.get(&format!("/archives/{id}/content")).await.bytes, content);
     assert_eq!(append(&store, &location, 3000, b"x", b"x").await.problem(), (409, "upload_offset_mismatch"));
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_after_the_cloud_restarted() {
+    let cloud = Cloud::start().await;
+    let (_, store, _line, job) = collecting(&cloud, 1 << 20).await;
+    let content = noise(3000);
+    let created = create(&store, job, content.len(), &hex(&content), (1, 1)).await;
+    let location = created.header("location").to_owned();
+    append(&store, &location, 0, &content[..1000], &content[..1000]).await;
+
+    let cloud = cloud.restart(hasty()).await;
+    let store = store.moved(&cloud);
+    assert_eq!(head(&store, &location).await.header("upload-offset"), "1000");
+    assert_eq!(append(&store, &location, 1000, &content[1000..], &content[1000..]).await.status, 204);
+    let id = location.rsplit('/').next().unwrap();
+    assert_eq!(cloud.admin().await.get(&format!("/archives/{id}/content")).await.bytes, content);
 }
 
 #[tokio::test]

@@ -183,6 +183,30 @@ async fn a_wish_to_cancel_reaches_a_store_that_was_away() {
 }
 
 #[tokio::test]
+async fn jobs_outlive_a_restart_of_the_cloud() {
+    let cloud = Cloud::start().await;
+    let admin = cloud.admin().await;
+    let store = cloud.enrolled("Riga").await;
+    let mut line = store.connect().await;
+    let (running, lost) = (
+        admin.started(&store, &json!({"kind": "diagnose"})).await,
+        admin.started(&store, &json!({"kind": "exchange_now"})).await,
+    );
+    line.job().await;
+    line.say(&ConnectorFrame::JobAccepted { id: running }).await;
+    admin.when_job(running, "in_progress").await;
+
+    let cloud = cloud.restart(hasty()).await;
+    let (admin, store) = (cloud.admin().await, store.moved(&cloud));
+    let (mut line, _) = store.connect_with(Hello { unfinished_jobs: vec![running], ..hello() }).await;
+    assert_eq!(line.job().await.id, lost, "what is in the journal is not sent again");
+    for id in [running, lost] {
+        finish(&mut line, id, JobState::Succeeded).await;
+        admin.when_job(id, "succeeded").await;
+    }
+}
+
+#[tokio::test]
 async fn time_ends_jobs() {
     let patience = Patience { acceptance: Duration::from_millis(300), ..hasty() };
     let cloud = Cloud::with(patience).await;

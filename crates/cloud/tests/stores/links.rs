@@ -143,6 +143,43 @@ async fn a_newer_session_takes_over_and_the_old_ones_end_changes_nothing() {
 }
 
 #[tokio::test]
+async fn of_many_sessions_at_once_the_newest_stays_online() {
+    let cloud = Cloud::start().await;
+    let admin = cloud.admin().await;
+    let store = cloud.enrolled("Riga").await;
+
+    let mut lines = futures_util::future::join_all((0..20).map(|_| async {
+        let mut line = store.line().await;
+        line.say(&ConnectorFrame::Hello(hello())).await;
+        line
+    }))
+    .await;
+    // Each of them either is told that a newer one took over, or is the newest.
+    let mut replaced = 0;
+    let mut newest = None;
+    for mut line in lines.drain(..) {
+        match line.welcome_or_close().await {
+            Ok(20) => newest = Some(line),
+            Ok(_) => {
+                assert_eq!(line.closed().await, close::REPLACED_BY_NEWER_SESSION);
+                replaced += 1;
+            }
+            Err(code) => {
+                assert_eq!(code, close::REPLACED_BY_NEWER_SESSION);
+                replaced += 1;
+            }
+        }
+    }
+    assert_eq!(replaced, 19);
+    let mut later = report();
+    later.report.pos_version = Some("34.9.9".into());
+    let mut newest = newest.unwrap();
+    newest.say(&ConnectorFrame::Report { report: later }).await;
+    let status = admin.when(&store, |status| status["pos"]["version"] == "34.9.9").await;
+    assert_eq!(status["link"]["state"], "online");
+}
+
+#[tokio::test]
 async fn a_pos_server_older_than_34_is_turned_away() {
     let cloud = Cloud::start().await;
     let admin = cloud.admin().await;

@@ -251,9 +251,8 @@ impl Client {
                 }
             }
         };
-        if timeout(SOON, wait).await.is_err() {
-            panic!("it never became as it should be: {}", self.get(path).await.body);
-        }
+        let became = timeout(SOON, wait).await.is_ok();
+        assert!(became, "it never became as it should be: {}", self.get(path).await.body);
         last
     }
 }
@@ -411,6 +410,23 @@ impl Line {
             }
         };
         timeout(SOON, next).await.expect("a frame, soon")
+    }
+
+    /// The epoch of the welcome, or the close code that came instead.
+    pub(crate) async fn welcome_or_close(&mut self) -> Result<i64, u16> {
+        let answer = async {
+            loop {
+                match self.socket.next().await.expect("an answer to the hello").unwrap() {
+                    Message::Text(text) => match serde_json::from_str(&text).unwrap() {
+                        CloudFrame::Welcome { session_epoch, .. } => return Ok(session_epoch),
+                        other => panic!("{other:?} is no welcome"),
+                    },
+                    Message::Close(Some(frame)) => return Err(frame.code.into()),
+                    _ => {}
+                }
+            }
+        };
+        timeout(SOON, answer).await.expect("an answer, soon")
     }
 
     /// The next frame, which must be a job.
