@@ -134,7 +134,7 @@ struct ScopeArgs {
 
 #[derive(Debug, Subcommand)]
 enum Fleet {
-    /// Imports CSV (chain,outlet,crm_id,address,time_zone,pos_server) or JSON, all or nothing, and prints
+    /// Imports CSV (`chain,outlet,crm_id,address,time_zone,pos_server`) or JSON, all or nothing, and prints
     /// the enrollment codes as CSV.
     Import {
         /// The file.

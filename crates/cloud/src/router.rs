@@ -3,6 +3,7 @@
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -93,9 +94,13 @@ async fn around(request: Request, next: Next) -> Response {
         let mut response = render(next.run(request).await.into_response(), &request_id);
         let millis = started.elapsed().as_millis() as u64;
         tracing::debug!(status = response.status().as_u16(), millis, "answered");
+        let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(&request_id) {
-            response.headers_mut().insert(REQUEST_ID, id);
+            headers.insert(REQUEST_ID, id);
         }
+        // Answers hold tokens and what only this user may see: they are for nobody's cache.
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
     }
     .instrument(span)

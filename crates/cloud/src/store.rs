@@ -63,6 +63,9 @@ pub enum StoreError {
     /// The address of the database is of a kind that this version does not know.
     #[error("the database address must begin with sqlite:")]
     UnknownAddress,
+    /// A database in memory would not be the same for those who read and those who write.
+    #[error("the database must be a file")]
+    InMemory,
 }
 
 /// The database. Clones share it.
@@ -75,26 +78,22 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database of a data dir, and makes it when it is not there.
+    /// Opens the database of a data dir, or at an address, and makes it when it is not there.
     pub async fn open(data_dir: &Path, url: Option<&str>) -> Result<Self, StoreError> {
-        match url {
-            Some(url) if url.starts_with("sqlite:") => Self::open_url(url.to_owned()).await,
-            Some(_) => Err(StoreError::UnknownAddress),
-            None => {
-                make_private_dir(data_dir).map_err(StoreError::Folder)?;
-                // The path goes in by the options: in an address, `%` and `?` would mean something.
-                Self::open_sqlite("sqlite::memory:".into(), Some(data_dir.join("tillwatch.sqlite3"))).await
+        // In an address `%` and `?` would mean something: the path goes in besides.
+        let (url, file) = match url {
+            None => ("sqlite://data-dir", Some(data_dir.join("tillwatch.sqlite3"))),
+            Some(url) if !url.starts_with("sqlite:") => return Err(StoreError::UnknownAddress),
+            Some(url) if url.contains(":memory:") || url.contains("mode=memory") => {
+                return Err(StoreError::InMemory);
             }
+            Some(url) => (url, None),
+        };
+        if file.is_some() {
+            make_private_dir(data_dir).map_err(StoreError::Folder)?;
         }
-    }
-
-    async fn open_url(url: String) -> Result<Self, StoreError> {
-        Self::open_sqlite(url, None).await
-    }
-
-    async fn open_sqlite(url: String, file: Option<std::path::PathBuf>) -> Result<Self, StoreError> {
         let connect = |connections: u32, synchronous: SqliteSynchronous| {
-            let mut options = ConnectOptions::new(&url);
+            let mut options = ConnectOptions::new(url);
             let file = file.clone();
             options
                 .max_connections(connections)
@@ -102,7 +101,7 @@ impl Store {
                 .sqlx_logging(false)
                 .map_sqlx_sqlite_opts(move |options| {
                     let options = match &file {
-                        Some(file) => options.in_memory(false).shared_cache(false).filename(file),
+                        Some(file) => options.filename(file),
                         None => options,
                     };
                     options

@@ -16,7 +16,7 @@ use futures_util::Stream;
 use serde::Serialize;
 use tillwatch_protocol::error::Problem;
 use tillwatch_protocol::ids::SessionId;
-use tillwatch_protocol::rest::session::{Permission, User};
+use tillwatch_protocol::rest::session::Permission;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -53,7 +53,10 @@ async fn events(
     current: CurrentUser,
     headers: HeaderMap,
 ) -> ApiResult<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
-    let head = state.store.revision().await?;
+    let db = state.store.read().await?;
+    let head = revision_of(&db).await?;
+    let seen = (current.user.admin, grant::of_user(&db, current.user.id).await?);
+    drop(db);
     let asked = headers.get("last-event-id").map(|value| value.to_str().ok()?.trim().parse::<i64>().ok());
     let (since, lost) = match asked {
         None => (head, false),
@@ -61,7 +64,7 @@ async fn events(
         // Not an id of ours: of another database, or of one that was put back from a copy.
         Some(_) => (head, true),
     };
-    let follower = Follower { state, session_id: current.session_id, since, seen: None };
+    let follower = Follower { state, session_id: current.session_id, since, seen };
     Ok(Sse::new(stream(follower, lost)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
@@ -75,20 +78,13 @@ fn stream(mut follower: Follower, lost: bool) -> impl Stream<Item = Result<Event
             yield Ok(resync(follower.since));
         }
         loop {
-            let told = async {
-                if !follower.check().await? {
-                    return Ok(None);
-                }
-                follower.changes().await.map(Some)
-            };
-            match told.await {
+            match follower.news().await {
                 Ok(Some(events)) => for event in events {
                     yield Ok(event);
                 },
                 // The session has ended: so does the stream, and the client learns why when it comes back.
                 Ok(None) => break,
                 Err(error) => {
-                    let error: StoreError = error;
                     tracing::error!(%error, "a stream of events failed");
                     break;
                 }
@@ -108,46 +104,30 @@ struct Follower {
     session_id: SessionId,
     /// Everything up to this revision was told.
     since: i64,
-    /// As whom it was told, and what they might see.
-    seen: Option<Seen>,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-struct Seen {
-    user: User,
-    grants: Vec<(Scope, Permission)>,
-    /// The grants are not those that the client's rows were chosen by.
-    changed: bool,
+    /// Whether it was told as to an admin, and else by which grants.
+    seen: (bool, Vec<(Scope, Permission)>),
 }
 
 impl Follower {
-    /// Looks who is following now; false when the session has ended.
-    async fn check(&mut self) -> Result<bool, StoreError> {
+    /// What changed since the last time, in the order of the revisions; none when the session has ended.
+    ///
+    /// Session, grants and changes are those of one moment: nobody is told of a row by new grants before
+    /// being told that they are new.
+    async fn news(&mut self) -> Result<Option<Vec<Event>>, StoreError> {
         let db = self.state.store.read().await?;
         let Some(user) = session::live_user(&db, self.session_id, Utc::now()).await? else {
-            return Ok(false);
+            return Ok(None);
         };
-        let grants = grant::of_user(&db, user.id).await?;
-        let changed = self
-            .seen
-            .as_ref()
-            .is_some_and(|seen| seen.changed || seen.user.admin != user.admin || seen.grants != grants);
-        self.seen = Some(Seen { user, grants, changed });
-        Ok(true)
-    }
-
-    /// What changed since the last time, in the order of the revisions.
-    async fn changes(&mut self) -> Result<Vec<Event>, StoreError> {
-        let Some(seen) = &mut self.seen else { return Ok(Vec::new()) };
-        let viewer = Viewer { user_id: seen.user.id, admin: seen.user.admin };
+        let viewer = Viewer { user_id: user.id, admin: user.admin };
+        let sees = (user.admin, grant::of_user(&db, user.id).await?);
         let mut events = Vec::new();
-        if std::mem::take(&mut seen.changed) {
+        if self.seen != sees {
             events.push(resync(self.since));
+            self.seen = sees;
         }
-        let db = self.state.store.read().await?;
         let head = revision_of(&db).await?;
         if head <= self.since {
-            return Ok(events);
+            return Ok(Some(events));
         }
         let limit = MAX_CHANGES + 1;
         let statuses = pos_server::changed_since(&db, viewer, self.since, limit).await?;
@@ -156,7 +136,7 @@ impl Follower {
         drop(db);
         self.since = head;
         if (statuses.len() + jobs.len() + removed.len()) as u64 > MAX_CHANGES {
-            return Ok(vec![resync(head)]);
+            return Ok(Some(vec![resync(head)]));
         }
         let mut changes: Vec<(i64, Event)> = Vec::new();
         changes.extend(statuses.iter().map(|status| (status.revision, event("status", status))));
@@ -172,7 +152,7 @@ impl Follower {
             let last = rest.peek().is_none_or(|(next, _)| *next != revision);
             events.push(if last { event.id(revision.to_string()) } else { event });
         }
-        Ok(events)
+        Ok(Some(events))
     }
 }
 

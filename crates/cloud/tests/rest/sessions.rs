@@ -17,7 +17,9 @@ async fn a_user_signs_in_and_learns_what_they_may_do() {
     cloud.grant("anna@example.com", ScopeName::Outlet("Riga 2".into()), Permission::ResetDatabase).await;
 
     let anna = cloud.sign_in(" ANNA@example.com").await;
-    let me = anna.get("/me").await.body;
+    let answer = anna.get("/me").await;
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let me = answer.body;
 
     assert_eq!(me["user"]["email"], "anna@example.com");
     assert_eq!(me["user"]["admin"], false);
