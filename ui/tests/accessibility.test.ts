@@ -61,7 +61,7 @@ const screens: [string, string, (app: App) => Promise<unknown>][] = [
     'scenario=demo',
     async ({ get, page }) => {
       await get('filter-organization').click();
-      await page.getByRole('option').first().waitFor();
+      await page.getByRole('listbox').waitFor();
     },
   ],
   [
