@@ -158,11 +158,11 @@ impl Backups {
         backups
     }
 
-    /// Removes all but the newest ones, and never `needed`.
+    /// Removes the oldest ones until few enough are left, and never `needed`.
     pub(crate) fn prune(&self, needed: &[BackupId]) {
         let backups = self.list();
         let surplus = backups.len().saturating_sub(KEPT);
-        for backup in backups.iter().take(surplus).filter(|backup| !needed.contains(&backup.id)) {
+        for backup in backups.iter().filter(|backup| !needed.contains(&backup.id)).take(surplus) {
             match files::remove_dir(&self.folder(backup.id)) {
                 Ok(()) => tracing::info!(backup_id = %backup.id, "an old backup is removed"),
                 Err(error) => {
@@ -276,6 +276,6 @@ mod tests {
             .collect();
         store.backups.prune(&[ids[0]]);
         let left: Vec<_> = store.backups.list().iter().map(|backup| backup.id).collect();
-        assert_eq!(left, [ids[0], ids[2], ids[3], ids[4]]);
+        assert_eq!(left, [ids[0], ids[3], ids[4]]);
     }
 }

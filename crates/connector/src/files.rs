@@ -35,6 +35,15 @@ pub(crate) fn create_dir(path: &Path, access: Access) -> io::Result<()> {
 
 /// Writes a file so that whoever opens it sees the old content or the new, even after a power cut.
 pub(crate) fn write_atomic(path: &Path, content: &[u8], access: Access) -> io::Result<()> {
+    write(path, content, access, true)
+}
+
+/// [`write_atomic`] for what means nothing after a power cut: it costs no wait for the disk.
+pub(crate) fn write_fast(path: &Path, content: &[u8], access: Access) -> io::Result<()> {
+    write(path, content, access, false)
+}
+
+fn write(path: &Path, content: &[u8], access: Access, sync: bool) -> io::Result<()> {
     let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
@@ -47,9 +56,11 @@ pub(crate) fn write_atomic(path: &Path, content: &[u8], access: Access) -> io::R
     let _ = access;
     let mut file = builder.prefix(UNFINISHED).tempfile_in(dir)?;
     file.write_all(content)?;
-    file.as_file().sync_all()?;
+    if sync {
+        file.as_file().sync_all()?;
+    }
     file.persist(path).map_err(|error| error.error)?;
-    sync_dir(dir)
+    if sync { sync_dir(dir) } else { Ok(()) }
 }
 
 /// Removes what [`write_atomic`] left in a folder when it was cut off. Nobody else may be writing there.

@@ -34,7 +34,8 @@ pub(crate) struct Generation {
 
 impl Generation {
     /// Reads the file in a data dir. `highest_used` is the highest number that journal and backups name, in
-    /// case the file is lost.
+    /// case the file is lost. A file that is there stands above them: a job that was cut off may have written
+    /// down a number that no database has yet.
     pub(crate) fn open(data_dir: &Path, highest_used: i64, now: DateTime<Utc>) -> io::Result<Self> {
         let path: PathBuf = data_dir.join(FILE_NAME);
         let known = match std::fs::read(&path) {
@@ -43,7 +44,7 @@ impl Generation {
             Err(error) => return Err(error),
         };
         let known = if let Some(known) = known {
-            Known { generation: known.generation.max(highest_used), ..known }
+            known
         } else {
             journal::put_aside(&path)?;
             // Nobody knows how far it was: the minutes since 1970 were surely not reached by counting.

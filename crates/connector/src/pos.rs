@@ -24,6 +24,9 @@ use report::Reporter;
 /// How often a POS server is asked for its report.
 pub const POLL_EVERY: Duration = Duration::from_secs(2);
 
+/// How long a POS server that was just started may stay without an answer.
+const START_PATIENCE: Duration = Duration::from_secs(15);
+
 /// How the agent gets at the POS server.
 #[derive(Debug)]
 pub struct Pos {
@@ -159,6 +162,12 @@ impl PosHandle {
             changed
         });
         report
+    }
+
+    /// Asks once it is clear whether the POS server answers at all: one that is just starting is waited for.
+    pub(crate) async fn ask_when_known(&self) -> Option<Report> {
+        self.wait_until(Instant::now() + START_PATIENCE, |seen| seen.state != PosState::Unknown).await;
+        self.ask().await
     }
 
     /// Asks for an exchange; the POS server may answer before or after it.

@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 pub(super) async fn run(job: &Job) -> Result<Value, Ended> {
     let pos = &job.tools.pos;
     let silent = || Ended::failed("venue_timeout", "the POS server does not answer");
-    let before = pos.ask().await.ok_or_else(silent)?.exchange.last_attempt_at;
+    let before = pos.ask_when_known().await.ok_or_else(silent)?.exchange.last_attempt_at;
     match pos.exchange().await {
         Ok(()) => {}
         Err(error @ ExchangeRefused::Unsupported) => {

@@ -116,7 +116,7 @@ async fn check_unsent(job: &Job, wanted: &Wanted) -> Result<(), Ended> {
     if wanted.discard_unsent {
         return Ok(());
     }
-    let unsent = job.tools.pos.ask().await.and_then(|report| report.database.unsent_transactions);
+    let unsent = job.tools.pos.ask_when_known().await.and_then(|report| report.database.unsent_transactions);
     match unsent {
         Some(0) => Ok(()),
         Some(unsent) => Err(Ended::rejected(

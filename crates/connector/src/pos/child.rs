@@ -252,7 +252,7 @@ fn printed_address(line: &str) -> Option<Url> {
 
 fn write_record(data_dir: &Path, record: &Record) {
     let text = serde_json::to_vec(record).expect("a record is plain JSON");
-    if let Err(error) = files::write_atomic(&data_dir.join(RECORD_FILE), &text, Access::Public) {
+    if let Err(error) = files::write_fast(&data_dir.join(RECORD_FILE), &text, Access::Public) {
         tracing::warn!(%error, "could not write {RECORD_FILE}");
     }
 }

@@ -201,6 +201,8 @@ async fn a_reset_that_was_cut_off_goes_on_where_it_was() {
         let kept = store.path(&format!("backups/{}/0-pos.sqlite3", backups[0]));
         assert_eq!(std::fs::read(kept).unwrap(), old, "{cut:?}");
         assert_ne!(store.pos.database().unwrap(), old, "{cut:?}");
+        let known = std::fs::read_to_string(store.path("generation.json")).unwrap();
+        assert!(known.contains("\"generation\":2"), "{cut:?}: the new database is ours: {known}");
     }
 }
 
