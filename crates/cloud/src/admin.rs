@@ -101,7 +101,7 @@ pub async fn grant(
     permissions: &[Permission],
     now: DateTime<Utc>,
 ) -> Result<(), AdminError> {
-    let tx = store.write().await?;
+    let mut tx = store.write().await?;
     let email = user::normal_email(email);
     let account = users::by_email(&*tx, &email).await?;
     let user = account.ok_or(AdminError::NotFound { what: "user", name: email })?.user;
@@ -117,7 +117,7 @@ pub async fn grant(
         }
     };
     for permission in permissions {
-        if grant::insert(&tx, user.id, scope, *permission).await? {
+        if grant::insert(&mut tx, user.id, scope, *permission).await? {
             let entry = Entry::new(now, Actor::CommandLine, "grant.added", format!("user:{}", user.id));
             let entry = entry.with("scope", place.as_str()).with("permission", permission.as_str());
             audit::append(&tx, entry).await?;

@@ -16,7 +16,6 @@ use futures_util::Stream;
 use serde::Serialize;
 use tillwatch_protocol::error::Problem;
 use tillwatch_protocol::ids::SessionId;
-use tillwatch_protocol::rest::session::Permission;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -24,7 +23,6 @@ use crate::domain::permission::Viewer;
 use crate::error::ApiResult;
 use crate::http::extract::CurrentUser;
 use crate::state::AppState;
-use crate::store::grant::Scope;
 use crate::store::{StoreError, grant, job, pos_server, revision_of, session};
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -53,10 +51,7 @@ async fn events(
     current: CurrentUser,
     headers: HeaderMap,
 ) -> ApiResult<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
-    let db = state.store.read().await?;
-    let head = revision_of(&db).await?;
-    let seen = (current.user.admin, grant::of_user(&db, current.user.id).await?);
-    drop(db);
+    let head = state.store.revision().await?;
     let asked = headers.get("last-event-id").map(|value| value.to_str().ok()?.trim().parse::<i64>().ok());
     let (since, lost) = match asked {
         None => (head, false),
@@ -64,7 +59,7 @@ async fn events(
         // Not an id of ours: of another database, or of one that was put back from a copy.
         Some(_) => (head, true),
     };
-    let follower = Follower { state, session_id: current.session_id, since, seen };
+    let follower = Follower { state, session_id: current.session_id, since };
     Ok(Sse::new(stream(follower, lost)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
@@ -104,30 +99,26 @@ struct Follower {
     session_id: SessionId,
     /// Everything up to this revision was told.
     since: i64,
-    /// Whether it was told as to an admin, and else by which grants.
-    seen: (bool, Vec<(Scope, Permission)>),
 }
 
 impl Follower {
     /// What changed since the last time, in the order of the revisions; none when the session has ended.
     ///
-    /// Session, grants and changes are those of one moment: nobody is told of a row by new grants before
-    /// being told that they are new.
+    /// Grants that changed meanwhile, if only while the client was away, may have taken rows from it: it
+    /// has to load the list anew. Grants and changes are those of one moment.
     async fn news(&mut self) -> Result<Option<Vec<Event>>, StoreError> {
         let db = self.state.store.read().await?;
         let Some(user) = session::live_user(&db, self.session_id, Utc::now()).await? else {
             return Ok(None);
         };
         let viewer = Viewer { user_id: user.id, admin: user.admin };
-        let sees = (user.admin, grant::of_user(&db, user.id).await?);
-        let mut events = Vec::new();
-        if self.seen != sees {
-            events.push(resync(self.since));
-            self.seen = sees;
-        }
         let head = revision_of(&db).await?;
         if head <= self.since {
-            return Ok(Some(events));
+            return Ok(Some(Vec::new()));
+        }
+        if grant::changed_at(&db, user.id).await? > self.since {
+            self.since = head;
+            return Ok(Some(vec![resync(head)]));
         }
         let limit = MAX_CHANGES + 1;
         let statuses = pos_server::changed_since(&db, viewer, self.since, limit).await?;
@@ -138,6 +129,7 @@ impl Follower {
         if (statuses.len() + jobs.len() + removed.len()) as u64 > MAX_CHANGES {
             return Ok(Some(vec![resync(head)]));
         }
+        let mut events = Vec::new();
         let mut changes: Vec<(i64, Event)> = Vec::new();
         changes.extend(statuses.iter().map(|status| (status.revision, event("status", status))));
         changes.extend(jobs.iter().map(|(revision, job)| (*revision, event("job", job))));

@@ -1,12 +1,12 @@
 //! Grants: what a user may do where. Every query for a user goes through the conditions made here.
 
-use sea_orm::sea_query::{Expr, ExprTrait, Query, SelectStatement, SimpleExpr};
+use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query, SelectStatement, SimpleExpr};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, Set};
 use tillwatch_protocol::ids::{ChainId, OutletId, UserId};
 use tillwatch_protocol::rest::session::Permission;
 use uuid::Uuid;
 
-use super::entity::grants;
+use super::entity::{grants, meta};
 use super::{StoreError, WriteTx, from_text};
 use crate::domain::permission::Viewer;
 
@@ -122,9 +122,19 @@ pub(crate) async fn of_user(
         .collect()
 }
 
+/// The revision at which the grants of a user last changed.
+pub(crate) async fn changed_at(db: &impl ConnectionTrait, user: UserId) -> Result<i64, StoreError> {
+    let row = meta::Entity::find_by_id(changed_key(user)).one(db).await?;
+    row.map_or(Ok(0), |row| row.value.parse().map_err(|_| StoreError::Damaged(row.value)))
+}
+
+fn changed_key(user: UserId) -> String {
+    format!("grants_changed:{user}")
+}
+
 /// Grants a permission; tells whether it is new.
 pub(crate) async fn insert(
-    tx: &WriteTx,
+    tx: &mut WriteTx,
     user: UserId,
     scope: Scope,
     permission: Permission,
@@ -142,5 +152,9 @@ pub(crate) async fn insert(
         permission: Set(permission.as_str().into()),
     };
     grants::Entity::insert(row).exec_without_returning(&**tx).await?;
+    let revision = tx.next_revision().await?;
+    let row = meta::ActiveModel { key: Set(changed_key(user)), value: Set(revision.to_string()) };
+    let replace = OnConflict::column(meta::Column::Key).update_column(meta::Column::Value).to_owned();
+    meta::Entity::insert(row).on_conflict(replace).exec_without_returning(&**tx).await?;
     Ok(true)
 }

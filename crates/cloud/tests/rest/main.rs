@@ -1,5 +1,7 @@
 //! The REST interface as a client sees it: the real router on a port of its own, over a real SQLite each.
 
+#![expect(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
+
 mod support;
 
 mod command_line;

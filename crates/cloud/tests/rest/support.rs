@@ -140,7 +140,7 @@ impl Answer {
 impl Client {
     pub(crate) fn take_tokens(&mut self, body: &Value) {
         self.access = Some(body["access_token"].as_str().unwrap().to_owned());
-        self.refresh = body["refresh_token"].as_str().unwrap().to_owned();
+        body["refresh_token"].as_str().unwrap().clone_into(&mut self.refresh);
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
