@@ -1,0 +1,298 @@
+//! The REST client: one cloud, one user, tokens that renew themselves.
+
+pub(crate) mod address;
+mod problem;
+mod tls;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::header::{ACCEPT, IF_RANGE, RANGE};
+use reqwest::{Client, Method, RequestBuilder, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tillwatch_protocol::error::ErrorCode;
+use tillwatch_protocol::ids::{JobId, PosServerId};
+use tillwatch_protocol::rest::job::{Job, JobRequest};
+use tillwatch_protocol::rest::pos_server::StatusPage;
+use tillwatch_protocol::rest::session::{Me, Refresh, SignIn, Tokens};
+use tillwatch_protocol::rest::{MAX_LIMIT, Page};
+use url::Url;
+use uuid::Uuid;
+
+use crate::error::{AppError, LocalCode};
+
+pub(crate) use tls::{fingerprint, hex};
+
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a whole call may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long events and archives may be silent. The cloud says something at least every 15 s.
+const SILENCE: Duration = Duration::from_secs(60);
+/// A token this near to its end is renewed first.
+const RENEW_BEFORE: TimeDelta = TimeDelta::seconds(30);
+/// How often a call that changes nothing twice is tried.
+const TRIES: u32 = 4;
+
+/// A cloud at an address.
+#[derive(Debug)]
+pub(crate) struct Cloud {
+    base: Url,
+    pin: Option<String>,
+    refused: Arc<Mutex<Option<String>>>,
+    http: Client,
+    tokens: tokio::sync::Mutex<Option<Held>>,
+    /// Told each time the refresh token is renewed.
+    keep: Box<dyn KeepToken>,
+}
+
+/// Where a refresh token goes when it changes.
+trait KeepToken: Fn(&str) + Send + Sync {}
+impl<F: Fn(&str) + Send + Sync> KeepToken for F {}
+
+impl std::fmt::Debug for dyn KeepToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeepToken")
+    }
+}
+
+/// The tokens of a session. An access token is missing after a start, when only the keychain's was there.
+struct Held {
+    access: Option<(String, DateTime<Utc>)>,
+    refresh: String,
+}
+
+impl From<&Tokens> for Held {
+    fn from(tokens: &Tokens) -> Self {
+        Self {
+            access: Some((tokens.access_token.clone(), tokens.expires_at)),
+            refresh: tokens.refresh_token.clone(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Held")
+    }
+}
+
+impl Cloud {
+    /// The cloud at `base`, as [`address::normalise`] made it. Trusts exactly the certificate `pin` if there is one.
+    /// `keep` is given each refresh token that takes the place of another; each is good once.
+    pub(crate) fn new(
+        base: Url,
+        pin: Option<String>,
+        keep: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Result<Self, AppError> {
+        let refused = Arc::default();
+        let config = tls::config(pin.clone(), Arc::clone(&refused))?;
+        let mut http = Client::builder()
+            .tls_backend_preconfigured(config)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .read_timeout(SILENCE)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("Tillwatch/", env!("CARGO_PKG_VERSION")));
+        if base.host().is_some_and(|host| address::is_loopback(&host)) {
+            http = http.no_proxy();
+        }
+        let http = http.build().map_err(|error| AppError::from(LocalCode::TlsFailed).detail(error))?;
+        Ok(Self { base, pin, refused, http, tokens: tokio::sync::Mutex::default(), keep: Box::new(keep) })
+    }
+
+    /// Fails with `not_a_cloud` unless a Tillwatch cloud answers: a password is told to nobody else.
+    pub(crate) async fn probe(&self) -> Result<(), AppError> {
+        match self.answer(self.call(Method::GET, "me")).await {
+            Err(error) if error.is_wire(ErrorCode::Unauthorized) => Ok(()),
+            Err(error) => Err(error),
+            Ok(_) => Err(AppError::from(LocalCode::NotACloud).detail("it asked for no sign-in")),
+        }
+    }
+
+    /// Signs in.
+    pub(crate) async fn sign_in(&self, email: &str, password: String) -> Result<Tokens, AppError> {
+        let body = SignIn { email: email.into(), password };
+        let tokens: Tokens = self.read(self.call(Method::POST, "sessions").json(&body)).await?;
+        *self.tokens.lock().await = Some(Held::from(&tokens));
+        Ok(tokens)
+    }
+
+    /// Goes on with a session whose refresh token was kept.
+    pub(crate) async fn resume(&self, refresh_token: String) {
+        *self.tokens.lock().await = Some(Held { access: None, refresh: refresh_token });
+    }
+
+    /// Ends the session in the cloud.
+    pub(crate) async fn sign_out(&self) -> Result<(), AppError> {
+        self.send(|| self.call(Method::DELETE, "sessions/current")).await.map(drop)
+    }
+
+    /// The user and what they may do.
+    pub(crate) async fn me(&self) -> Result<Me, AppError> {
+        self.get("me").await
+    }
+
+    /// Statuses from where `cursor` says.
+    pub(crate) async fn statuses(&self, cursor: Option<&str>) -> Result<StatusPage, AppError> {
+        let query = [("limit", Some(MAX_LIMIT.to_string())), ("cursor", cursor.map(ToOwned::to_owned))];
+        self.read_with_session(|| self.call(Method::GET, "pos-servers").query(&query)).await
+    }
+
+    /// The newest jobs.
+    pub(crate) async fn jobs(&self) -> Result<Vec<Job>, AppError> {
+        let query = [("limit", MAX_LIMIT)];
+        let page: Page<Job> = self.read_with_session(|| self.call(Method::GET, "jobs").query(&query)).await?;
+        Ok(page.items)
+    }
+
+    /// One job.
+    pub(crate) async fn job(&self, id: JobId) -> Result<Job, AppError> {
+        self.get(&format!("jobs/{id}")).await
+    }
+
+    /// Starts a job. Tried again when the answer got lost: the key sees to it that there is one job all the same.
+    pub(crate) async fn start_job(&self, id: PosServerId, request: &JobRequest) -> Result<Job, AppError> {
+        let key = Uuid::now_v7().to_string();
+        let path = format!("pos-servers/{id}/jobs");
+        let mut tries = 1;
+        loop {
+            let call = || self.call(Method::POST, &path).header("Idempotency-Key", &key).json(request);
+            match self.read_with_session(call).await {
+                Err(error) if is_passing(&error) && tries < TRIES => {
+                    tokio::time::sleep(Duration::from_millis(250) * 2_u32.pow(tries)).await;
+                    tries += 1;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Asks for a job to be canceled.
+    pub(crate) async fn cancel_job(&self, id: JobId) -> Result<Job, AppError> {
+        self.read_with_session(|| self.call(Method::POST, &format!("jobs/{id}/cancel"))).await
+    }
+
+    /// The stream of events after a revision.
+    pub(crate) async fn events(&self, after: i64) -> Result<Response, AppError> {
+        self.send(|| {
+            self.stream("events")
+                .header(ACCEPT, "text/event-stream")
+                .header("Last-Event-ID", after.to_string())
+        })
+        .await
+    }
+
+    /// An archive's bytes from `offset` on, unless it is not the one with this hash any more: then all of them.
+    pub(crate) async fn archive(&self, id: &str, sha256: &str, offset: u64) -> Result<Response, AppError> {
+        let path = format!("archives/{id}/content");
+        self.send(|| match offset {
+            0 => self.stream(&path),
+            _ => self
+                .stream(&path)
+                .header(RANGE, format!("bytes={offset}-"))
+                .header(IF_RANGE, format!("\"{sha256}\"")),
+        })
+        .await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, AppError> {
+        self.read_with_session(|| self.call(Method::GET, path)).await
+    }
+
+    /// A call that is answered at once.
+    fn call(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, self.url(path)).timeout(CALL_TIMEOUT)
+    }
+
+    /// A call whose answer takes as long as it takes.
+    fn stream(&self, path: &str) -> RequestBuilder {
+        self.http.get(self.url(path))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("{}api/v1/{path}", self.base)
+    }
+
+    async fn read_with_session<T: DeserializeOwned>(
+        &self,
+        call: impl Fn() -> RequestBuilder,
+    ) -> Result<T, AppError> {
+        let response = self.send(call).await?;
+        response.json().await.map_err(|error| self.unanswered(&error))
+    }
+
+    async fn read<T: DeserializeOwned>(&self, call: RequestBuilder) -> Result<T, AppError> {
+        self.answer(call).await?.json().await.map_err(|error| self.unanswered(&error))
+    }
+
+    /// Sends with the session's token, which is renewed once when the cloud does not take it.
+    async fn send(&self, call: impl Fn() -> RequestBuilder) -> Result<Response, AppError> {
+        let token = self.access_token(None).await?;
+        match self.answer(call().bearer_auth(&token)).await {
+            Err(error) if error.is_wire(ErrorCode::Unauthorized) => {
+                let renewed = self.access_token(Some(&token)).await?;
+                self.answer(call().bearer_auth(renewed)).await.map_err(|error| {
+                    if error.is_wire(ErrorCode::Unauthorized) {
+                        LocalCode::SessionEnded.into()
+                    } else {
+                        error
+                    }
+                })
+            }
+            answer => answer,
+        }
+    }
+
+    /// An access token that is good, and not `refused`. Whoever comes while it is renewed waits for the same one.
+    async fn access_token(&self, refused: Option<&str>) -> Result<String, AppError> {
+        let mut tokens = self.tokens.lock().await;
+        let Some(held) = tokens.as_ref() else { return Err(LocalCode::SessionEnded.into()) };
+        if let Some((access, expires_at)) = &held.access
+            && Utc::now() + RENEW_BEFORE < *expires_at
+            && refused != Some(access)
+        {
+            return Ok(access.clone());
+        }
+        let body = Refresh { refresh_token: held.refresh.clone() };
+        match self.read::<Tokens>(self.call(Method::POST, "sessions/refresh").json(&body)).await {
+            Ok(renewed) => {
+                *tokens = Some(Held::from(&renewed));
+                (self.keep)(&renewed.refresh_token);
+                Ok(renewed.access_token)
+            }
+            Err(error)
+                if error.is_wire(ErrorCode::Unauthorized) || error.is_wire(ErrorCode::InvalidCredentials) =>
+            {
+                *tokens = None;
+                Err(LocalCode::SessionEnded.into())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn answer(&self, call: RequestBuilder) -> Result<Response, AppError> {
+        let response = call.send().await.map_err(|error| self.unanswered(&error))?;
+        problem::check(response).await
+    }
+
+    fn unanswered(&self, error: &reqwest::Error) -> AppError {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let host = self.base.host_str().unwrap_or_default();
+        let is_loopback = self.base.host().is_some_and(|host| address::is_loopback(&host));
+        problem::unanswered(error, host, is_loopback, refused, self.pin.as_deref())
+    }
+}
+
+/// Whether the same call may well succeed a little later.
+pub(crate) fn is_passing(error: &AppError) -> bool {
+    error.is(LocalCode::CloudUnreachable)
+        || error.is(LocalCode::NoNetwork)
+        || error.is_wire(ErrorCode::Unavailable)
+}
+
+/// A body as JSON text, for the window.
+pub(crate) fn to_text(value: &impl Serialize) -> Option<String> {
+    serde_json::to_string(value).ok()
+}

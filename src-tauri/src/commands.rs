@@ -1,0 +1,70 @@
+//! What the webview may ask for. A command opens the dialog it needs and calls [`crate::core::Core`], which
+//! knows nothing of Tauri.
+
+mod dialogs;
+pub(crate) mod export;
+pub(crate) mod grid;
+pub(crate) mod jobs;
+pub(crate) mod session;
+pub(crate) mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use tauri_specta::collect_commands;
+
+use crate::core::Core;
+use crate::error::AppError;
+
+/// The core as commands get it.
+type CoreState<'a> = tauri::State<'a, Arc<Core>>;
+
+/// What every command gives.
+type Answer<T> = Result<T, AppError>;
+
+/// The list of commands, from which both the handler and the TypeScript are made. `capabilities/` and
+/// `build.rs` name the same ones. A macro, as a function's own type parameter can't stand in the list.
+macro_rules! list {
+    ($runtime:ty) => {
+        tauri_specta::Builder::<$runtime>::new().disable_serde_phases().commands(collect_commands![
+            session::subscribe,
+            session::session,
+            session::sign_in,
+            session::trust_certificate,
+            session::sign_out,
+            settings::app_info,
+            settings::settings,
+            settings::save_settings::<$runtime>,
+            grid::set_query,
+            grid::summary,
+            grid::grid_window,
+            grid::row,
+            grid::select,
+            grid::selected_rows,
+            grid::outlet_options,
+            grid::refresh,
+            jobs::request_logs,
+            jobs::reset_database,
+            jobs::run_job,
+            jobs::cancel_job,
+            jobs::jobs,
+            jobs::save_archive::<$runtime>,
+            jobs::save_archives::<$runtime>,
+            jobs::cancel_download,
+            jobs::show_in_folder::<$runtime>,
+            export::export_excel::<$runtime>,
+        ])
+    };
+}
+
+/// The commands for the window.
+pub(crate) fn list() -> tauri_specta::Builder<tauri::Wry> {
+    list!(tauri::Wry)
+}
+
+/// The commands for tests without a display.
+#[cfg(test)]
+pub(crate) fn mock_list() -> tauri_specta::Builder<tauri::test::MockRuntime> {
+    list!(tauri::test::MockRuntime)
+}

@@ -1,0 +1,80 @@
+//! The system's own dialogs, awaited without holding up any thread.
+
+use std::path::PathBuf;
+
+use tauri::{AppHandle, Manager, Runtime};
+use tauri_plugin_dialog::{DialogExt, FilePath};
+use tokio::sync::oneshot;
+
+use crate::error::AppError;
+
+/// Asks where to save a file. The extension is added when the user left it out; not every system does.
+pub(super) async fn save_file<R: Runtime>(
+    app: &AppHandle<R>,
+    title: &str,
+    name: &str,
+    extension: &str,
+) -> Result<Option<PathBuf>, AppError> {
+    let (answer, answered) = oneshot::channel();
+    let mut dialog = app
+        .dialog()
+        .file()
+        .set_title(title)
+        .set_file_name(name)
+        .add_filter(extension.to_uppercase(), &[extension]);
+    if let Some(window) = app.get_webview_window(crate::MAIN_WINDOW) {
+        dialog = dialog.set_parent(&window);
+    }
+    dialog.save_file(move |path| drop(answer.send(path)));
+    Ok(to_path(answered.await)?.map(|path| with_extension(path, extension)))
+}
+
+/// Asks for a folder.
+pub(super) async fn pick_folder<R: Runtime>(
+    app: &AppHandle<R>,
+    title: &str,
+) -> Result<Option<PathBuf>, AppError> {
+    let (answer, answered) = oneshot::channel();
+    let mut dialog = app.dialog().file().set_title(title);
+    if let Some(window) = app.get_webview_window(crate::MAIN_WINDOW) {
+        dialog = dialog.set_parent(&window);
+    }
+    dialog.pick_folder(move |path| drop(answer.send(path)));
+    to_path(answered.await)
+}
+
+/// A dialog that went away without an answer was dismissed.
+fn to_path(answer: Result<Option<FilePath>, oneshot::error::RecvError>) -> Result<Option<PathBuf>, AppError> {
+    answer
+        .ok()
+        .flatten()
+        .map(|path| path.into_path().map_err(|error| AppError::bug("a dialog gave no path", &error)))
+        .transpose()
+}
+
+fn with_extension(path: PathBuf, extension: &str) -> PathBuf {
+    if path.extension().is_some_and(|has| has.eq_ignore_ascii_case(extension)) {
+        return path;
+    }
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".");
+    name.push(extension);
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extension_is_added_when_it_is_missing() {
+        for (typed, saved) in [
+            ("/tmp/logs", "/tmp/logs.zip"),
+            ("/tmp/logs.zip", "/tmp/logs.zip"),
+            ("/tmp/logs.ZIP", "/tmp/logs.ZIP"),
+            ("/tmp/riga.2026", "/tmp/riga.2026.zip"),
+        ] {
+            assert_eq!(with_extension(typed.into(), "zip"), PathBuf::from(saved));
+        }
+    }
+}

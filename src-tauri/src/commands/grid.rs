@@ -1,0 +1,60 @@
+//! The rows on screen.
+
+use super::{Answer, CoreState};
+use crate::ipc::{GridQuery, GridSummary, GridWindow, OutletOption, Row, SelectOp};
+
+/// Changes what the grid shows and in which order.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn set_query(core: CoreState<'_>, query: GridQuery) -> Answer<GridSummary> {
+    core.set_query(query)
+}
+
+/// What the window shows around the grid.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn summary(core: CoreState<'_>) -> Answer<GridSummary> {
+    Ok(core.summary())
+}
+
+/// At most `limit` rows from the one at `offset` on; never more than 1,000.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn grid_window(core: CoreState<'_>, offset: u32, limit: u32) -> Answer<GridWindow> {
+    Ok(core.grid_window(offset, limit))
+}
+
+/// One row, whether it matches the query or not.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn row(core: CoreState<'_>, id: String) -> Answer<Option<Row>> {
+    Ok(core.row(&id))
+}
+
+/// Changes the selection.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn select(core: CoreState<'_>, op: SelectOp) -> Answer<GridSummary> {
+    Ok(core.select(op))
+}
+
+/// The first 1,000 selected rows in the current order.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn selected_rows(core: CoreState<'_>) -> Answer<Vec<Row>> {
+    Ok(core.selected_rows())
+}
+
+/// The choices of the Organization field: each chain, then its outlets.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn outlet_options(core: CoreState<'_>) -> Answer<Vec<OutletOption>> {
+    Ok(core.outlet_options())
+}
+
+/// Loads everything anew; done when it has been loaded.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn refresh(core: CoreState<'_>) -> Answer<()> {
+    core.refresh().await
+}

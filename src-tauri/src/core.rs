@@ -1,0 +1,211 @@
+//! What the commands call: the session, the rows, the jobs and the files, without Tauri's windows or dialogs.
+
+mod files;
+mod jobs;
+mod persist;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tauri::ipc::Channel;
+use tokio::sync::Notify;
+
+pub(crate) use jobs::LogRequest;
+
+use crate::download::Downloads;
+use crate::error::AppError;
+use crate::ipc::{
+    AppEvent, Connection, ConnectionState, GridQuery, GridSummary, GridWindow, OutletOption, Row, SelectOp,
+    Session,
+};
+use crate::rows::Fleet;
+use crate::secrets::Secrets;
+use crate::settings::Preferences;
+use jobs::Jobs;
+use persist::Persist;
+use session::SignedIn;
+
+/// The least time between two `grid` events.
+const GRID_EVENTS_APART: Duration = Duration::from_millis(50);
+
+/// Everything the app knows.
+pub(crate) struct Core {
+    home: PathBuf,
+    preferences: Preferences,
+    secrets: Secrets,
+    channel: Mutex<Option<Channel<AppEvent>>>,
+    /// What went wrong before there was a window to tell.
+    untold: Mutex<Vec<AppError>>,
+    fleet: Mutex<Fleet>,
+    grid_changed: Notify,
+    session: Mutex<Session>,
+    connection: Mutex<Connection>,
+    signed_in: Mutex<Option<SignedIn>>,
+    /// One sign-in or sign-out at a time.
+    turn: tokio::sync::Mutex<()>,
+    started: tokio::sync::watch::Sender<bool>,
+    persist: Persist,
+    jobs: Mutex<Jobs>,
+    downloads: Downloads,
+}
+
+impl Core {
+    /// A core that keeps its files in `home`. Nothing happens before [`Self::start`].
+    pub(crate) fn new(home: &Path, preferences: Preferences, secrets: Secrets) -> Self {
+        Self {
+            home: home.to_owned(),
+            preferences,
+            secrets,
+            channel: Mutex::default(),
+            untold: Mutex::default(),
+            fleet: Mutex::default(),
+            grid_changed: Notify::new(),
+            session: Mutex::new(Session::signed_out()),
+            connection: Mutex::new(Connection { state: ConnectionState::SignedOut, since: None }),
+            signed_in: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            started: tokio::sync::watch::Sender::new(false),
+            persist: Persist::default(),
+            jobs: Mutex::default(),
+            downloads: Downloads::default(),
+        }
+    }
+
+    /// What the user chose.
+    pub(crate) fn preferences(&self) -> &Preferences {
+        &self.preferences
+    }
+
+    /// Makes `channel` the one that the core speaks on, and says what holds now.
+    pub(crate) fn subscribe(&self, channel: Channel<AppEvent>) {
+        *lock(&self.channel) = Some(channel);
+        self.emit(AppEvent::Session { session: lock(&self.session).clone() });
+        self.emit(AppEvent::Connection { connection: self.connection() });
+        self.emit(AppEvent::Grid { summary: self.summary() });
+        for job in self.jobs() {
+            self.emit(AppEvent::Job { job });
+        }
+        for error in std::mem::take(&mut *lock(&self.untold)) {
+            self.emit(AppEvent::Notice { error });
+        }
+    }
+
+    /// Tells the window, if there is one that listens.
+    pub(crate) fn emit(&self, event: AppEvent) {
+        let channel = lock(&self.channel).clone();
+        if let Some(channel) = channel
+            && let Err(error) = channel.send(event)
+        {
+            tracing::debug!(%error, "the window did not take an event");
+        }
+    }
+
+    /// Tells the window of something that went wrong by itself, as soon as there is one.
+    pub(crate) fn notice(&self, error: AppError) {
+        if lock(&self.channel).is_some() {
+            self.emit(AppEvent::Notice { error });
+        } else {
+            lock(&self.untold).push(error);
+        }
+    }
+
+    /// How it stands between the app and the cloud.
+    pub(crate) fn connection(&self) -> Connection {
+        *lock(&self.connection)
+    }
+
+    /// Changes the grid's query.
+    pub(crate) fn set_query(&self, query: GridQuery) -> Result<GridSummary, AppError> {
+        let now = Utc::now();
+        let mut fleet = self.fleet();
+        fleet.set_query(&query, now)?;
+        Ok(fleet.summary(now))
+    }
+
+    /// What the window shows around the grid.
+    pub(crate) fn summary(&self) -> GridSummary {
+        self.fleet().summary(Utc::now())
+    }
+
+    /// The rows at these places.
+    pub(crate) fn grid_window(&self, offset: u32, limit: u32) -> GridWindow {
+        self.fleet().window(offset, limit, Utc::now())
+    }
+
+    /// One row.
+    pub(crate) fn row(&self, id: &str) -> Option<Row> {
+        self.fleet().row(id.parse().ok()?)
+    }
+
+    /// Changes the selection.
+    pub(crate) fn select(&self, op: SelectOp) -> GridSummary {
+        let now = Utc::now();
+        let mut fleet = self.fleet();
+        fleet.select(op, now);
+        fleet.summary(now)
+    }
+
+    /// The selected rows.
+    pub(crate) fn selected_rows(&self) -> Vec<Row> {
+        self.fleet().selected_rows(Utc::now())
+    }
+
+    /// The choices of the Organization field.
+    pub(crate) fn outlet_options(&self) -> Vec<OutletOption> {
+        self.fleet().outlet_options()
+    }
+
+    /// The rows. Never held across an await.
+    pub(crate) fn fleet(&self) -> MutexGuard<'_, Fleet> {
+        lock(&self.fleet)
+    }
+
+    /// Lets the window know soon that the rows changed.
+    pub(crate) fn rows_changed(&self) {
+        self.grid_changed.notify_one();
+    }
+
+    /// Says that the connection stands so; nothing if it did already.
+    pub(crate) fn set_connection(&self, state: ConnectionState) {
+        let connection = {
+            let mut connection = lock(&self.connection);
+            if connection.state == state {
+                return;
+            }
+            *connection = Connection { state, since: Some(Utc::now()) };
+            *connection
+        };
+        tracing::info!(state = ?connection.state, "connection");
+        self.emit(AppEvent::Connection { connection });
+    }
+
+    /// Says that rows arrive by themselves, or did until `heard_at`.
+    pub(crate) fn set_live(&self, live: bool, heard_at: DateTime<Utc>) {
+        self.fleet().set_live(live, heard_at);
+        self.rows_changed();
+    }
+
+    /// Sends `grid` events while the rows change, the first at once, the others [`GRID_EVENTS_APART`].
+    async fn tell_of_rows(self: Arc<Self>) {
+        let mut told = None;
+        loop {
+            self.grid_changed.notified().await;
+            let summary = self.summary();
+            if told != Some(summary.version) {
+                told = Some(summary.version);
+                self.emit(AppEvent::Grid { summary });
+                tokio::time::sleep(GRID_EVENTS_APART).await;
+            }
+        }
+    }
+}
+
+/// A lock whose holder panicked is as good as any: what it guards is replaced whole.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

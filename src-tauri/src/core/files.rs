@@ -1,0 +1,96 @@
+//! Saving archives and writing spreadsheets.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::Utc;
+
+use super::{Core, lock};
+use crate::download::{self, Target};
+use crate::error::AppError;
+use crate::export;
+use crate::ipc::{AppEvent, Archive, Download, DownloadState, ExportRequest, Exported};
+
+impl Core {
+    /// Saves an archive as `path`. Progress goes out as events; done when the file is whole and checked, or not.
+    pub(crate) async fn download(self: &Arc<Self>, archive: Archive, path: PathBuf) -> Download {
+        let tell = |download: &Download| self.emit(AppEvent::Download { download: download.clone() });
+        let cloud = match self.current_cloud() {
+            Ok(cloud) => cloud,
+            Err(error) => {
+                let failed = Download {
+                    id: archive.id,
+                    path: None,
+                    done: 0,
+                    total: archive.size_bytes,
+                    state: DownloadState::Failed,
+                    error: Some(error),
+                };
+                tell(&failed);
+                return failed;
+            }
+        };
+        self.downloads.run(&cloud, &archive, &Target::new(path), tell).await
+    }
+
+    /// Saves archives one after another into `folder`, each under a name that is free there.
+    pub(crate) async fn download_all(
+        self: &Arc<Self>,
+        archives: Vec<Archive>,
+        folder: &Path,
+    ) -> Vec<Download> {
+        let mut saved = Vec::with_capacity(archives.len());
+        for archive in archives {
+            let name = download::safe_file_name(&archive.file_name, "zip");
+            saved.push(self.download(archive, download::free_path(&folder.join(name))).await);
+        }
+        saved
+    }
+
+    /// The download of this archive, if one is under way.
+    pub(crate) fn running_download(&self, id: &str) -> Option<Download> {
+        self.downloads.running(id)
+    }
+
+    /// Stops a download.
+    pub(crate) fn cancel_download(&self, id: &str) {
+        self.downloads.cancel(id);
+    }
+
+    /// Whether the app saved this file. The window can't have others shown.
+    pub(crate) fn has_saved(&self, path: &Path) -> bool {
+        self.downloads.has_saved(path)
+    }
+
+    /// Writes what matches, in its order, to a spreadsheet.
+    pub(crate) async fn export(
+        self: &Arc<Self>,
+        request: ExportRequest,
+        path: PathBuf,
+    ) -> Result<Exported, AppError> {
+        let now = Utc::now();
+        let sheet = {
+            let session = lock(&self.session).clone();
+            let connection = self.connection();
+            let mut fleet = self.fleet();
+            export::Sheet {
+                request,
+                entries: fleet.matching(now),
+                summary: fleet.summary(now),
+                query: fleet.asked().clone(),
+                options: fleet.outlet_options(),
+                session,
+                connection,
+                written_at: now,
+            }
+        };
+        let rows = sheet.entries.len() as u32;
+        let target = path.clone();
+        match tokio::task::spawn_blocking(move || export::write(&sheet, &target)).await {
+            Ok(written) => written?,
+            Err(error) => return Err(AppError::bug("writing the spreadsheet failed", &error)),
+        }
+        self.downloads.saved(&path);
+        Ok(Exported { path: path.display().to_string(), rows })
+    }
+}

@@ -1,0 +1,318 @@
+//! A cloud that does what a test says.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use chrono::{TimeDelta, Utc};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::sync::{broadcast, watch};
+use uuid::Uuid;
+
+use crate::cloud::hex;
+use crate::ipc::Archive;
+
+/// A cloud on this computer.
+pub(super) struct FakeCloud {
+    pub(super) state: Arc<Shared>,
+    address: SocketAddr,
+    task: tokio::task::JoinHandle<()>,
+}
+
+/// What it knows, and what happened to it.
+pub(super) struct Shared {
+    pub(super) statuses: Mutex<Vec<Value>>,
+    pub(super) jobs: Mutex<Vec<Value>>,
+    pub(super) revision: Mutex<i64>,
+    /// Frames of the event stream.
+    events: broadcast::Sender<String>,
+    /// Raised to close every stream.
+    hang_up: watch::Sender<u32>,
+    /// The access token that is good, and the refresh token.
+    pub(super) tokens: Mutex<(u32, bool)>,
+    pub(super) refreshes: Mutex<u32>,
+    pub(super) resumed_after: Mutex<Vec<String>>,
+    pub(super) asked_jobs: Mutex<Vec<(String, Value)>>,
+    /// What `POST jobs` answers first.
+    pub(super) job_answers: Mutex<VecDeque<(u16, Value)>>,
+    pub(super) archive: Mutex<Served>,
+    pub(super) signed_out: Mutex<bool>,
+}
+
+/// How an archive is served.
+#[derive(Clone, Default)]
+pub(super) struct Served {
+    pub(super) bytes: Vec<u8>,
+    /// After how many bytes each answer breaks off, one after another.
+    pub(super) cuts: VecDeque<usize>,
+    /// The hash that the cloud says it has; a change of it means other content.
+    pub(super) etag: String,
+    pub(super) ranges: Vec<Option<String>>,
+    pub(super) expired: bool,
+    /// Never ends.
+    pub(super) hangs: bool,
+}
+
+pub(super) const USER: Uuid = Uuid::from_u128(7);
+
+impl FakeCloud {
+    /// Starts one on a free port with these statuses.
+    pub(super) async fn start(statuses: Vec<Value>) -> Self {
+        let state = Arc::new(Shared {
+            statuses: Mutex::new(statuses),
+            jobs: Mutex::default(),
+            revision: Mutex::new(50),
+            events: broadcast::channel(1000).0,
+            hang_up: watch::channel(0).0,
+            tokens: Mutex::new((1, true)),
+            refreshes: Mutex::default(),
+            resumed_after: Mutex::default(),
+            asked_jobs: Mutex::default(),
+            job_answers: Mutex::default(),
+            archive: Mutex::default(),
+            signed_out: Mutex::default(),
+        });
+        Self::listen(state, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    }
+
+    async fn listen(state: Arc<Shared>, address: SocketAddr) -> Self {
+        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = router(Arc::clone(&state));
+        let mut hang_up = state.hang_up.subscribe();
+        hang_up.mark_unchanged();
+        let hung_up = async move { drop(hang_up.changed().await) };
+        let task = tokio::spawn(async move {
+            axum::serve(listener, router).with_graceful_shutdown(hung_up).await.unwrap();
+        });
+        Self { state, address, task }
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Goes away, with every connection.
+    pub(super) async fn stop(self) -> Stopped {
+        self.state.hang_up.send_modify(|count| *count += 1);
+        self.task.await.unwrap();
+        Stopped { state: self.state, address: self.address }
+    }
+
+    /// Sends an event to whoever listens; it raises the revision.
+    pub(super) fn tell(&self, name: &str, data: &Value) {
+        let mut revision = self.state.revision.lock().unwrap();
+        *revision += 1;
+        let _ = self.state.events.send(format!("event: {name}\nid: {revision}\ndata: {data}\n\n"));
+    }
+
+    /// Serves these bytes as an archive.
+    pub(super) fn serve(&self, bytes: Vec<u8>, cuts: &[usize]) -> Archive {
+        let sha256 = hex(&Sha256::digest(&bytes));
+        let archive = Archive {
+            id: Uuid::from_u128(77).to_string(),
+            file_name: "riga.zip".into(),
+            size_bytes: bytes.len() as u64,
+            sha256: sha256.clone(),
+            from: Utc::now(),
+            to: Utc::now(),
+            expires_at: Utc::now(),
+        };
+        *self.state.archive.lock().unwrap() =
+            Served { bytes, cuts: cuts.iter().copied().collect(), etag: sha256, ..Served::default() };
+        archive
+    }
+}
+
+/// A cloud that went away.
+pub(super) struct Stopped {
+    state: Arc<Shared>,
+    address: SocketAddr,
+}
+
+impl Stopped {
+    /// Comes back at the same address.
+    pub(super) async fn start_again(self) -> FakeCloud {
+        FakeCloud::listen(self.state, self.address).await
+    }
+}
+
+type S = State<Arc<Shared>>;
+
+fn router(state: Arc<Shared>) -> Router {
+    let api = Router::new()
+        .route("/sessions", post(sign_in))
+        .route("/sessions/refresh", post(refresh))
+        .route("/sessions/current", delete(sign_out))
+        .route("/me", get(me))
+        .route("/pos-servers", get(statuses))
+        .route("/pos-servers/{id}/jobs", post(start_job))
+        .route("/jobs", get(jobs))
+        .route("/events", get(events))
+        .route("/archives/{id}/content", get(content));
+    Router::new().nest("/api/v1", api).with_state(state)
+}
+
+pub(super) fn problem(status: u16, code: &str, extra: &Value) -> Response {
+    let mut body = json!({"code": code, "title": "t", "detail": "d", "status": status, "request_id": "r-1"});
+    for (key, value) in extra.as_object().into_iter().flatten() {
+        body[key] = value.clone();
+    }
+    let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+    (StatusCode::from_u16(status).unwrap(), kind, body.to_string()).into_response()
+}
+
+fn authorize(state: &Shared, headers: &HeaderMap) -> Result<(), Response> {
+    let (number, _) = *state.tokens.lock().unwrap();
+    let good = format!("Bearer access-{number}");
+    if headers.get(header::AUTHORIZATION).is_some_and(|value| value == &good) {
+        Ok(())
+    } else {
+        Err(problem(401, "unauthorized", &json!({})))
+    }
+}
+
+fn tokens(state: &Shared) -> Json<Value> {
+    let (number, _) = *state.tokens.lock().unwrap();
+    Json(json!({"access_token": format!("access-{number}"), "refresh_token": format!("refresh-{number}"),
+        "expires_at": Utc::now() + TimeDelta::minutes(15), "user": user()}))
+}
+
+fn user() -> Value {
+    json!({"id": USER, "email": "anna@example.com", "name": "Anna", "admin": false})
+}
+
+async fn sign_in(State(state): S, Json(body): Json<Value>) -> Response {
+    if body["password"] == "secret" {
+        state.tokens.lock().unwrap().1 = true;
+        (StatusCode::CREATED, tokens(&state)).into_response()
+    } else {
+        problem(401, "invalid_credentials", &json!({}))
+    }
+}
+
+async fn refresh(State(state): S, Json(body): Json<Value>) -> Response {
+    let (number, good) = *state.tokens.lock().unwrap();
+    if !good || body["refresh_token"] != format!("refresh-{number}") {
+        return problem(401, "unauthorized", &json!({}));
+    }
+    *state.refreshes.lock().unwrap() += 1;
+    state.tokens.lock().unwrap().0 += 1;
+    tokens(&state).into_response()
+}
+
+async fn sign_out(State(state): S) -> StatusCode {
+    *state.signed_out.lock().unwrap() = true;
+    StatusCode::NO_CONTENT
+}
+
+async fn me(State(state): S, headers: HeaderMap) -> Result<Json<Value>, Response> {
+    authorize(&state, &headers)?;
+    Ok(Json(
+        json!({"user": user(), "everywhere": ["outlet_setup", "retrieve_logs"], "chains": [], "outlets": []}),
+    ))
+}
+
+/// Two statuses a page, so that paging is always at work.
+async fn statuses(
+    State(state): S,
+    headers: HeaderMap,
+    Query(query): Query<Value>,
+) -> Result<Json<Value>, Response> {
+    authorize(&state, &headers)?;
+    let start: usize = query["cursor"].as_str().and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
+    let all = state.statuses.lock().unwrap().clone();
+    let end = (start + 2).min(all.len());
+    let next = (end < all.len()).then(|| end.to_string());
+    let revision = *state.revision.lock().unwrap();
+    Ok(Json(
+        json!({"items": all[start..end], "next_cursor": next, "as_of": Utc::now(), "revision": revision}),
+    ))
+}
+
+async fn start_job(
+    State(state): S,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Result<Response, Response> {
+    authorize(&state, &headers)?;
+    let key = headers["idempotency-key"].to_str().unwrap().to_owned();
+    state.asked_jobs.lock().unwrap().push((key, body.clone()));
+    if let Some((status, body)) = state.job_answers.lock().unwrap().pop_front() {
+        return Ok(problem(status, body["code"].as_str().unwrap(), &body));
+    }
+    let job = job(1, body["kind"].as_str().unwrap(), &id, "queued");
+    Ok((StatusCode::ACCEPTED, Json(job)).into_response())
+}
+
+/// A job of the user.
+pub(super) fn job(n: u128, kind: &str, pos_server_id: &str, state: &str) -> Value {
+    json!({"id": Uuid::from_u128(900 + n), "kind": kind, "pos_server_id": pos_server_id, "state": state,
+        "requested_by": USER, "requested_at": "2026-11-21T12:00:00Z", "started_at": null, "finished_at": null,
+        "progress": null, "result": null, "error": null})
+}
+
+async fn jobs(State(state): S, headers: HeaderMap) -> Result<Json<Value>, Response> {
+    authorize(&state, &headers)?;
+    Ok(Json(json!({"items": *state.jobs.lock().unwrap(), "next_cursor": null})))
+}
+
+async fn events(State(state): S, headers: HeaderMap) -> Result<Response, Response> {
+    authorize(&state, &headers)?;
+    let after = headers["last-event-id"].to_str().unwrap().to_owned();
+    state.resumed_after.lock().unwrap().push(after);
+    let frames = state.events.subscribe();
+    let mut hang_up = state.hang_up.subscribe();
+    hang_up.mark_unchanged();
+    let stream = futures_util::stream::unfold((frames, hang_up), |(mut frames, mut hang_up)| async move {
+        tokio::select! {
+            frame = frames.recv() => {
+                let frame = frame.ok()?;
+                Some((Ok::<_, std::io::Error>(Bytes::from(frame)), (frames, hang_up)))
+            }
+            _ = hang_up.changed() => None,
+        }
+    });
+    Ok(([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(stream)).into_response())
+}
+
+async fn content(State(state): S, headers: HeaderMap) -> Result<Response, Response> {
+    authorize(&state, &headers)?;
+    let mut served = state.archive.lock().unwrap();
+    if served.expired {
+        return Ok(problem(410, "archive_expired", &json!({})));
+    }
+    let header = |name| headers.get(name).and_then(|value: &axum::http::HeaderValue| value.to_str().ok());
+    let range = header(header::RANGE).map(ToOwned::to_owned);
+    served.ranges.push(range.clone());
+    let etag = format!("\"{}\"", served.etag);
+    let start = range
+        .filter(|_| header(header::IF_RANGE) == Some(etag.as_str()))
+        .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
+    let rest = served.bytes[start.unwrap_or(0)..].to_vec();
+    let cut = served.cuts.pop_front().unwrap_or(usize::MAX);
+    let hangs = served.hangs;
+    let length = rest.len();
+    let pieces: Vec<Result<Bytes, std::io::Error>> = rest[..cut.min(length)]
+        .chunks(1000)
+        .map(|piece| Ok(Bytes::copy_from_slice(piece)))
+        .chain((cut < length).then(|| Err(std::io::Error::other("cut"))))
+        .collect();
+    let body = if hangs {
+        let pieces = futures_util::stream::iter(pieces);
+        Body::from_stream(futures_util::StreamExt::chain(pieces, futures_util::stream::pending()))
+    } else {
+        Body::from_stream(futures_util::stream::iter(pieces))
+    };
+    let status = if start.is_some() { StatusCode::PARTIAL_CONTENT } else { StatusCode::OK };
+    let length = if hangs { length + 1 } else { length };
+    Ok((status, [(header::ETAG, etag), (header::CONTENT_LENGTH, length.to_string())], body).into_response())
+}

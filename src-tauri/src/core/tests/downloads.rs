@@ -1,0 +1,168 @@
+//! Downloads: whole and right, or not there.
+
+use std::path::Path;
+
+use super::cloud::FakeCloud;
+use super::*;
+use crate::ipc::{Archive, Download, DownloadState};
+
+fn bytes(length: usize) -> Vec<u8> {
+    (0..length).map(|n| (n * 31 % 251) as u8).collect()
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    names.map(|name| name.to_string_lossy().into_owned()).collect()
+}
+
+/// Downloads into a folder of its own; what came of it, and the folder.
+async fn download(cloud: &FakeCloud, archive: Archive) -> (Download, TempDir) {
+    let (home, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let desk = Desk::signed_in(&home, cloud).await;
+    let path = folder.path().join("logs.zip");
+    (desk.core.download(archive, path).await, folder)
+}
+
+#[tokio::test]
+async fn a_download_goes_on_where_it_was_cut() {
+    let cloud = FakeCloud::start(vec![]).await;
+    let content = bytes(50_000);
+    let archive = cloud.serve(content.clone(), &[20_000, 10_000]);
+    let (done, folder) = download(&cloud, archive).await;
+    assert_eq!(done.state, DownloadState::Done, "{done:?}");
+    assert_eq!(std::fs::read(folder.path().join("logs.zip")).unwrap(), content);
+    assert_eq!(files(folder.path()), ["logs.zip"]);
+    let ranges = cloud.state.archive.lock().unwrap().ranges.clone();
+    assert_eq!(ranges.len(), 3);
+    assert!(ranges[0].is_none() && ranges[1..].iter().all(Option::is_some), "{ranges:?}");
+}
+
+#[tokio::test]
+async fn what_is_not_what_was_announced_does_not_land() {
+    let cloud = FakeCloud::start(vec![]).await;
+    let content = bytes(5_000);
+    let wrong_hash = Archive { sha256: "00".repeat(32), ..cloud.serve(content.clone(), &[]) };
+    let too_long = Archive { size_bytes: 4_000, ..wrong_hash.clone() };
+    for archive in [wrong_hash, too_long] {
+        let (failed, folder) = download(&cloud, archive).await;
+        assert_eq!(failed.state, DownloadState::Failed);
+        assert_eq!(failed.error.unwrap().code, "checksum_mismatch");
+        assert_eq!(files(folder.path()), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn an_expired_archive_and_a_line_that_stays_cut_are_told() {
+    let cloud = FakeCloud::start(vec![]).await;
+    let archive = cloud.serve(bytes(5_000), &[0; 20]);
+    let (failed, folder) = download(&cloud, archive.clone()).await;
+    assert_eq!(failed.error.unwrap().code, "download_interrupted");
+    assert_eq!(files(folder.path()), [""; 0]);
+    cloud.state.archive.lock().unwrap().expired = true;
+    let (failed, folder) = download(&cloud, archive).await;
+    assert_eq!(failed.error.unwrap().code, "archive_expired");
+    assert_eq!(files(folder.path()), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_canceled_download_leaves_nothing() {
+    let (home, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let cloud = FakeCloud::start(vec![]).await;
+    let archive = cloud.serve(bytes(5_000), &[]);
+    cloud.state.archive.lock().unwrap().hangs = true;
+    let mut desk = Desk::signed_in(&home, &cloud).await;
+    let core = Arc::clone(&desk.core);
+    let path = folder.path().join("logs.zip");
+    let running = tokio::spawn({
+        let archive = archive.clone();
+        async move { core.download(archive, path).await }
+    });
+    desk.hears(|event| event["download"]["state"] == "running").await;
+    desk.core.cancel_download(&archive.id);
+    assert_eq!(running.await.unwrap().state, DownloadState::Canceled);
+    desk.hears(|event| event["download"]["state"] == "canceled").await;
+    assert_eq!(files(folder.path()), [""; 0]);
+}
+
+#[tokio::test]
+async fn several_archives_get_names_that_are_free() {
+    let (home, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let cloud = FakeCloud::start(vec![]).await;
+    let archive = cloud.serve(bytes(3_000), &[]);
+    let desk = Desk::signed_in(&home, &cloud).await;
+    std::fs::write(folder.path().join("riga.zip"), "mine").unwrap();
+    let bad = Archive { file_name: "../../evil".into(), sha256: "00".repeat(32), ..archive.clone() };
+    let saved = desk.core.download_all(vec![archive.clone(), bad, archive], folder.path()).await;
+    let states: Vec<_> = saved.iter().map(|download| download.state).collect();
+    assert_eq!(states, [DownloadState::Done, DownloadState::Failed, DownloadState::Done]);
+    let mut names = files(folder.path());
+    names.sort();
+    assert_eq!(names, ["riga (2).zip", "riga (3).zip", "riga.zip"]);
+    assert_eq!(std::fs::read(folder.path().join("riga.zip")).unwrap(), b"mine");
+    assert!(desk.core.has_saved(&folder.path().join("riga (2).zip")));
+    assert!(!desk.core.has_saved(&folder.path().join("riga.zip")));
+}
+
+/// A folder with room for 64 KiB. None, with the reason, where one can't be made.
+#[cfg(target_os = "linux")]
+struct SmallDisk(TempDir);
+
+#[cfg(target_os = "linux")]
+impl SmallDisk {
+    fn new() -> Result<Self, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
+            .arg(folder.path())
+            .output()
+            .map_err(|error| error.to_string())?;
+        if mounted.status.success() {
+            Ok(Self(folder))
+        } else {
+            Err(String::from_utf8_lossy(&mounted.stderr).into())
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_full_disk_is_told_and_left_clean() {
+    let disk = match SmallDisk::new() {
+        Ok(disk) => disk,
+        Err(reason) => {
+            println!("skipped: no small disk can be made here: {reason}");
+            return;
+        }
+    };
+    let home = tempfile::tempdir().unwrap();
+    let cloud = FakeCloud::start(vec![]).await;
+    let archive = cloud.serve(bytes(500_000), &[]);
+    let desk = Desk::signed_in(&home, &cloud).await;
+    let failed = desk.core.download(archive, disk.0.path().join("logs.zip")).await;
+    assert_eq!(failed.error.unwrap().code, "disk_full");
+    assert_eq!(files(disk.0.path()), [""; 0]);
+
+    // Once there is room, the same works.
+    let small = cloud.serve(bytes(1_000), &[]);
+    let done = desk.core.download(small, disk.0.path().join("logs.zip")).await;
+    assert_eq!(done.state, DownloadState::Done);
+}
+
+#[tokio::test]
+async fn a_folder_that_can_not_be_written_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    let cloud = FakeCloud::start(vec![]).await;
+    let archive = cloud.serve(bytes(1_000), &[]);
+    let desk = Desk::signed_in(&home, &cloud).await;
+    let failed = desk.core.download(archive, home.path().join("no/such/folder/logs.zip")).await;
+    let error = failed.error.unwrap();
+    assert_eq!(error.code, "file_unwritable");
+    assert!(error.params["path"].contains("no/such/folder"));
+}

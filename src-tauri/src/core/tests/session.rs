@@ -1,0 +1,271 @@
+//! Signing in, the rows, and what happens when the cloud comes and goes.
+
+use serde_json::json;
+use url::Url;
+
+use super::cloud::{FakeCloud, job};
+use super::*;
+use crate::cache;
+use crate::core::LogRequest;
+use crate::ipc::{GridQuery, Settings, WhenOffline};
+
+fn stored(cloud: &FakeCloud) -> Stored {
+    let url: Url = cloud.url().parse().unwrap();
+    let last_email = Some("anna@example.com".into());
+    Stored {
+        settings: Settings { last_url: Some(url.to_string()), last_email, ..Settings::default() },
+        ..Stored::default()
+    }
+}
+
+#[tokio::test]
+async fn rows_come_and_change_by_themselves() {
+    let home = tempfile::tempdir().unwrap();
+    let cloud = FakeCloud::start((1..=5).map(|n| status(n, json!({}))).collect()).await;
+    let mut desk = Desk::signed_in(&home, &cloud).await;
+    let summary = desk.core.summary();
+    assert_eq!((summary.total, summary.matching, summary.errors, summary.loaded), (5, 5, 0, true));
+
+    cloud.tell("status", &status(3, failed()));
+    desk.hears(|event| event["summary"]["errors"] == 1).await;
+    let row = desk.core.row(&uuid::Uuid::from_u128(3).to_string()).unwrap();
+    assert_eq!(row.error.unwrap().message, "Checksums differ");
+    assert!(row.may_retrieve_logs && !row.may_reset_database);
+
+    cloud.tell("pos_server_removed", &json!({"id": uuid::Uuid::from_u128(1)}));
+    desk.hears(|event| event["summary"]["total"] == 4).await;
+    let window = desk.core.grid_window(0, 2);
+    assert_eq!(
+        window.rows.iter().map(|row| &*row.organization).collect::<Vec<_>>(),
+        ["Outlet 00002", "Outlet 00003"]
+    );
+
+    // What was forgotten is loaded anew.
+    *cloud.state.statuses.lock().unwrap() = vec![status(9, json!({}))];
+    cloud.tell("resync", &json!({}));
+    desk.hears(|event| event["summary"]["total"] == 1).await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_a_wrong_address_are_told_apart() {
+    let home = tempfile::tempdir().unwrap();
+    let cloud = FakeCloud::start(vec![]).await;
+    let desk = Desk::start(&home, Stored::default(), Secrets::memory());
+    let other =
+        axum::Router::new().route("/api/v1/me", axum::routing::get(|| async { "<h1>It works!</h1>" }));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let other_url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, other).await.unwrap() });
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (url, code) in [
+        (cloud.url(), "invalid_credentials"),
+        (other_url, "not_a_cloud"),
+        (format!("http://{nobody}"), "cloud_unreachable"),
+        (format!("https://{}", cloud.url().trim_start_matches("http://")), "tls_failed"),
+        ("http://example.com".into(), "invalid_address"),
+    ] {
+        let error = desk.core.sign_in(&url, "anna@example.com", "wrong".into()).await.unwrap_err();
+        assert_eq!(error.code, code, "{url}: {error:?}");
+    }
+    assert_eq!(desk.core.session().await.state, crate::ipc::SessionState::SignedOut);
+}
+
+#[tokio::test]
+async fn without_the_cloud_the_rows_stay_and_come_back_to_life() {
+    let home = tempfile::tempdir().unwrap();
+    let cloud = FakeCloud::start((1..=3).map(|n| status(n, json!({}))).collect()).await;
+    let mut desk = Desk::signed_in(&home, &cloud).await;
+    cloud.tell("status", &status(2, failed()));
+    desk.hears(|event| event["summary"]["errors"] == 1).await;
+
+    let stopped = cloud.stop().await;
+    desk.hears(|event| event["connection"]["state"] == "cloud_unreachable").await;
+    let summary = desk.core.summary();
+    assert_eq!((summary.total, summary.errors), (3, 1));
+    assert!(summary.as_of.unwrap() <= chrono::Utc::now());
+
+    let cloud = stopped.start_again().await;
+    desk.hears(|event| event["connection"]["state"] == "live").await;
+    assert_eq!(
+        cloud.state.resumed_after.lock().unwrap().last().map(String::as_str),
+        Some("51"),
+        "where it stopped"
+    );
+}
+
+#[tokio::test]
+async fn the_last_known_rows_are_there_before_the_network_is() {
+    let home = tempfile::tempdir().unwrap();
+    let secrets = Secrets::memory();
+    let cloud = FakeCloud::start(vec![status(1, json!({})), status(2, failed()), status(3, json!({}))]).await;
+    let stored = stored(&cloud);
+    let mut desk = Desk::start(&home, Stored::default(), secrets.clone());
+    let session = desk.core.sign_in(&cloud.url(), " Anna@example.com", "secret".into()).await.unwrap();
+    assert!(session.remembered);
+    desk.hears(|event| event["connection"]["state"] == "live").await;
+    desk.core.flush();
+    let _ = cloud.stop().await;
+    drop(desk);
+
+    let mut desk = Desk::start(&home, stored, secrets);
+    let summary = desk.core.summary();
+    assert_eq!((summary.total, summary.errors, summary.loaded), (3, 1, true), "at once");
+    let session = desk.core.session().await;
+    assert_eq!((session.state, session.name.as_deref()), (crate::ipc::SessionState::SignedIn, Some("Anna")));
+    desk.hears(|event| event["connection"]["state"] == "cloud_unreachable").await;
+    assert_eq!(desk.core.summary().total, 3);
+}
+
+#[tokio::test]
+async fn without_a_kept_sign_in_the_rows_wait_for_the_password() {
+    let home = tempfile::tempdir().unwrap();
+    let cloud = FakeCloud::start(vec![status(1, json!({}))]).await;
+    let desk = Desk::signed_in(&home, &cloud).await;
+    desk.core.flush();
+    drop(desk);
+    let mut desk = Desk::start(&home, stored(&cloud), Secrets::memory());
+    assert_eq!(desk.core.session().await.state, crate::ipc::SessionState::Expired);
+    assert_eq!(desk.core.summary().total, 1);
+    desk.core.sign_in(&cloud.url(), "anna@example.com", "secret".into()).await.unwrap();
+    desk.hears(|event| event["connection"]["state"] == "live").await;
+}
+
+#[tokio::test]
+async fn a_cache_of_noise_is_put_aside_and_told() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join(cache::FILE), [0x5a; 5000]).unwrap();
+    let cloud = FakeCloud::start(vec![status(1, json!({}))]).await;
+    let mut desk = Desk::start(&home, stored(&cloud), Secrets::memory());
+    desk.hears(|event| event["error"]["code"] == "cache_damaged").await;
+    desk.core.sign_in(&cloud.url(), "anna@example.com", "secret".into()).await.unwrap();
+    desk.hears(|event| event["connection"]["state"] == "live").await;
+    assert_eq!(desk.core.summary().total, 1);
+}
+
+#[tokio::test]
+async fn signing_out_leaves_nothing_behind() {
+    let home = tempfile::tempdir().unwrap();
+    let secrets = Secrets::memory();
+    let cloud = FakeCloud::start(vec![status(1, json!({}))]).await;
+    let mut desk = Desk::start(&home, Stored::default(), secrets.clone());
+    desk.core.sign_in(&cloud.url(), "anna@example.com", "secret".into()).await.unwrap();
+    desk.hears(|event| event["connection"]["state"] == "live").await;
+    desk.core.flush();
+    desk.core.sign_out().await.unwrap();
+    assert!(*cloud.state.signed_out.lock().unwrap());
+    assert_eq!(desk.core.summary().total, 0);
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
+    let url: Url = format!("{}/", cloud.url()).parse().unwrap();
+    assert_eq!(secrets.find(&url, "anna@example.com").unwrap(), None);
+    assert_eq!(desk.core.refresh().await.unwrap_err().code, "session_ended");
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_once_for_all_who_wait() {
+    let home = tempfile::tempdir().unwrap();
+    let cloud = FakeCloud::start(vec![status(1, json!({}))]).await;
+    let desk = Desk::signed_in(&home, &cloud).await;
+    // The access token of before is no longer good; the refresh token still is.
+    cloud.state.tokens.lock().unwrap().0 = 2;
+    desk.core.current_cloud().unwrap().resume("refresh-2".into()).await;
+    let cloud_client = desk.core.current_cloud().unwrap();
+    let calls = (0..8).map(|_| cloud_client.me());
+    for answer in futures_util::future::join_all(calls).await {
+        answer.unwrap();
+    }
+    assert_eq!(*cloud.state.refreshes.lock().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_ended_keeps_its_rows() {
+    let home = tempfile::tempdir().unwrap();
+    let cloud = FakeCloud::start(vec![status(1, json!({}))]).await;
+    let mut desk = Desk::signed_in(&home, &cloud).await;
+    *cloud.state.tokens.lock().unwrap() = (9, false);
+    assert_eq!(desk.core.refresh().await.unwrap_err().code, "session_ended");
+    desk.hears(|event| event["session"]["state"] == "expired").await;
+    desk.hears(|event| event["connection"]["state"] == "session_ended").await;
+    assert_eq!(desk.core.summary().total, 1);
+    desk.core.sign_in(&cloud.url(), "anna@example.com", "secret".into()).await.unwrap();
+    desk.hears(|event| event["connection"]["state"] == "live").await;
+}
+
+#[tokio::test]
+async fn jobs_are_asked_for_once_and_followed() {
+    let home = tempfile::tempdir().unwrap();
+    let cloud = FakeCloud::start((1..=3).map(|n| status(n, json!({}))).collect()).await;
+    let mut desk = Desk::signed_in(&home, &cloud).await;
+    let id = |n| uuid::Uuid::from_u128(n).to_string();
+    let offline = json!({"code": "venue_offline", "link": {"since": "2026-11-21T10:00:00Z", "cause": "connection_lost"}});
+    let request = |when_offline| LogRequest {
+        from: "2026-11-21T10:00:00Z".parse().unwrap(),
+        to: "2026-11-21T11:00:00Z".parse().unwrap(),
+        max_bytes: 1 << 20,
+        when_offline,
+    };
+
+    // The answer gets lost twice; the key stays the same.
+    cloud
+        .state
+        .job_answers
+        .lock()
+        .unwrap()
+        .extend([(503, json!({"code": "unavailable"})), (503, json!({"code": "unavailable"}))]);
+    let asked = desk.core.request_logs(&[id(1)], request(WhenOffline::Fail)).await.unwrap();
+    assert_eq!(asked[0].job.as_ref().unwrap().organization, "Outlet 00001");
+    let keys: Vec<String> =
+        cloud.state.asked_jobs.lock().unwrap().iter().map(|(key, _)| key.clone()).collect();
+    assert_eq!(keys, vec![keys[0].clone(); 3]);
+
+    // Offline: told, or passed over.
+    cloud.state.job_answers.lock().unwrap().push_back((409, offline.clone()));
+    let asked = desk.core.request_logs(&[id(2)], request(WhenOffline::Fail)).await.unwrap();
+    let error = asked[0].error.as_ref().unwrap();
+    assert_eq!(
+        (error.code.as_str(), error.params["link_cause"].as_str()),
+        ("venue_offline", "connection_lost")
+    );
+    assert_eq!(error.request_id.as_deref(), Some("r-1"));
+    cloud.state.job_answers.lock().unwrap().push_back((409, offline));
+    let asked = desk.core.request_logs(&[id(2)], request(WhenOffline::Skip)).await.unwrap();
+    assert!(asked[0].job.is_none() && asked[0].error.is_none());
+
+    // A period or a size that can't be asks nobody.
+    let before = cloud.state.asked_jobs.lock().unwrap().len();
+    let backwards = LogRequest { to: "2026-11-21T09:00:00Z".parse().unwrap(), ..request(WhenOffline::Fail) };
+    assert_eq!(desk.core.request_logs(&[id(1)], backwards).await.unwrap_err().code, "period_invalid");
+    let tiny = LogRequest { max_bytes: 1000, ..request(WhenOffline::Fail) };
+    assert_eq!(desk.core.request_logs(&[id(1)], tiny).await.unwrap_err().code, "size_out_of_range");
+    assert_eq!(cloud.state.asked_jobs.lock().unwrap().len(), before);
+
+    // It goes on, and ends with archives.
+    let mut done = job(1, "retrieve_logs", &id(1), "succeeded");
+    done["result"] = json!({"archives": [{"id": uuid::Uuid::from_u128(77), "file_name": "a.zip", "size_bytes": 5,
+        "sha256": "ab", "from": "2026-11-21T10:00:00Z", "to": "2026-11-21T11:00:00Z", "expires_at": "2026-11-28T10:00:00Z"}],
+        "truncated": true, "files": 1, "redactions": 0});
+    cloud.tell("job", &done);
+    let event = desk.hears(|event| event["job"]["state"] == "succeeded").await;
+    assert_eq!(event["job"]["archives"][0]["file_name"], "a.zip");
+    assert_eq!(event["job"]["truncated"], true);
+
+    // Another user's job is not one of ours, and what ended stays ended.
+    let mut other = job(2, "diagnose", &id(1), "queued");
+    other["requested_by"] = json!(uuid::Uuid::from_u128(8));
+    cloud.tell("job", &other);
+    cloud.tell("job", &job(1, "retrieve_logs", &id(1), "in_progress"));
+    cloud.tell("status", &status(3, failed()));
+    desk.hears(|event| event["summary"]["errors"] == 1).await;
+    let jobs = desk.core.jobs();
+    assert_eq!(jobs.iter().map(|job| job.state).collect::<Vec<_>>(), [crate::ipc::JobState::Succeeded]);
+}
+
+#[tokio::test]
+async fn a_query_holds_across_a_sign_in() {
+    let home = tempfile::tempdir().unwrap();
+    let cloud = FakeCloud::start(vec![status(1, json!({})), status(2, failed())]).await;
+    let mut desk = Desk::start(&home, Stored::default(), Secrets::memory());
+    desk.core.set_query(GridQuery { problems_only: true, ..GridQuery::default() }).unwrap();
+    desk.core.sign_in(&cloud.url(), "anna@example.com", "secret".into()).await.unwrap();
+    desk.hears(|event| event["connection"]["state"] == "live").await;
+    assert_eq!(desk.core.summary().matching, 1);
+}

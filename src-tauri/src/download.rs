@@ -1,0 +1,266 @@
+//! Archives on their way to files: resumed where they stopped, checked, and whole or not at all.
+//!
+//! Bytes go to `<target>.part` in the target's folder, and only a file whose SHA-256 is right takes the target's
+//! name. Whatever else happens, the partial file is removed.
+
+mod names;
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use reqwest::StatusCode;
+use sha2::{Digest, Sha256};
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use names::{free_path, safe_file_name};
+
+use crate::cloud::{Cloud, hex, is_passing};
+use crate::core::lock;
+use crate::error::{AppError, LocalCode};
+use crate::ipc::{Archive, Download, DownloadState};
+
+/// How many times in a row a connection may break without a byte having arrived.
+const TRIES: u32 = 6;
+const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// The least time between two events of a download.
+const EVENTS_APART: Duration = Duration::from_millis(100);
+
+/// The downloads under way, and what was saved.
+#[derive(Debug, Default)]
+pub(crate) struct Downloads {
+    running: Mutex<HashMap<String, (Download, CancellationToken)>>,
+    saved: Mutex<HashSet<PathBuf>>,
+}
+
+/// Where a download goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    path: PathBuf,
+    part: PathBuf,
+}
+
+impl Target {
+    /// The file at `path`, which is replaced if it is there: the dialog asked.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        let mut part = OsString::from(&path);
+        part.push(".part");
+        Self { part: part.into(), path }
+    }
+}
+
+/// Why a download ended without a file.
+enum Stopped {
+    Canceled,
+    Failed(AppError),
+}
+
+impl From<AppError> for Stopped {
+    fn from(error: AppError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Downloads {
+    /// Downloads an archive. `tell` hears of progress, the end included.
+    pub(crate) async fn run(
+        &self,
+        cloud: &Cloud,
+        archive: &Archive,
+        target: &Target,
+        tell: impl Fn(&Download),
+    ) -> Download {
+        let cancel = CancellationToken::new();
+        let mut download = Download {
+            id: archive.id.clone(),
+            path: Some(target.path.display().to_string()),
+            done: 0,
+            total: archive.size_bytes,
+            state: DownloadState::Running,
+            error: None,
+        };
+        lock(&self.running).insert(archive.id.clone(), (download.clone(), cancel.clone()));
+        tell(&download);
+        let mut told_at = Instant::now();
+        let progress = |done: u64| {
+            if told_at.elapsed() >= EVENTS_APART {
+                told_at = Instant::now();
+                if let Some((running, _)) = lock(&self.running).get_mut(&archive.id) {
+                    running.done = done;
+                    tell(running);
+                }
+            }
+        };
+        let ended = tokio::select! {
+            () = cancel.cancelled() => Err(Stopped::Canceled),
+            ended = fetch(cloud, archive, target, progress) => ended.map_err(Stopped::Failed),
+        };
+        lock(&self.running).remove(&archive.id);
+        match ended {
+            Ok(()) => {
+                self.saved(&target.path);
+                download.done = archive.size_bytes;
+                download.state = DownloadState::Done;
+            }
+            Err(stopped) => {
+                remove(&target.part).await;
+                download.path = None;
+                match stopped {
+                    Stopped::Canceled => download.state = DownloadState::Canceled,
+                    Stopped::Failed(error) => {
+                        tracing::warn!(%error, detail = error.detail, archive = archive.id, "a download failed");
+                        download.state = DownloadState::Failed;
+                        download.error = Some(error);
+                    }
+                }
+            }
+        }
+        tell(&download);
+        download
+    }
+
+    /// The download of this archive, if one is under way.
+    pub(crate) fn running(&self, id: &str) -> Option<Download> {
+        lock(&self.running).get(id).map(|(download, _)| download.clone())
+    }
+
+    /// Stops a download.
+    pub(crate) fn cancel(&self, id: &str) {
+        if let Some((_, cancel)) = lock(&self.running).get(id) {
+            cancel.cancel();
+        }
+    }
+
+    /// Stops all downloads.
+    pub(crate) fn cancel_all(&self) {
+        lock(&self.running).values().for_each(|(_, cancel)| cancel.cancel());
+    }
+
+    /// Remembers a file that was saved.
+    pub(crate) fn saved(&self, path: &Path) {
+        lock(&self.saved).insert(path.to_owned());
+    }
+
+    /// Whether that file was saved by the app.
+    pub(crate) fn has_saved(&self, path: &Path) -> bool {
+        lock(&self.saved).contains(path)
+    }
+}
+
+/// Brings the archive to the target, whole and checked.
+async fn fetch(
+    cloud: &Cloud,
+    archive: &Archive,
+    target: &Target,
+    mut progress: impl FnMut(u64),
+) -> Result<(), AppError> {
+    let mut part = Part::create(&target.part).await?;
+    let mut failures = 0;
+    while let Err(error) = part.go_on(cloud, archive, &mut failures, &mut progress).await {
+        if !is_passing(&error) {
+            return Err(error);
+        }
+        failures += 1;
+        if failures >= TRIES {
+            return Err(AppError { code: LocalCode::DownloadInterrupted.as_str().into(), ..error });
+        }
+        tokio::time::sleep(FIRST_WAIT * 2_u32.pow(failures - 1)).await;
+    }
+    let sha256 = hex(&part.hasher.finalize_reset());
+    if part.length != archive.size_bytes || sha256 != archive.sha256 {
+        return Err(AppError::from(LocalCode::ChecksumMismatch)
+            .detail(format!("{} bytes arrived with SHA-256 {sha256}", part.length)));
+    }
+    part.land(target).await
+}
+
+/// The partial file.
+struct Part {
+    file: File,
+    path: PathBuf,
+    length: u64,
+    hasher: Sha256,
+}
+
+impl Part {
+    async fn create(path: &Path) -> Result<Self, AppError> {
+        let file = File::create(path).await.map_err(|error| AppError::from_io(&error, path))?;
+        Ok(Self { file, path: path.to_owned(), length: 0, hasher: Sha256::new() })
+    }
+
+    /// Reads on from where the file ends. `failures` starts anew with each byte that arrives.
+    async fn go_on(
+        &mut self,
+        cloud: &Cloud,
+        archive: &Archive,
+        failures: &mut u32,
+        progress: &mut impl FnMut(u64),
+    ) -> Result<(), AppError> {
+        let response = cloud.archive(&archive.id, &archive.sha256, self.length).await?;
+        if response.status() != StatusCode::PARTIAL_CONTENT && self.length > 0 {
+            self.start_over().await?;
+        }
+        let mut bytes = response.bytes_stream();
+        while let Some(chunk) = bytes.next().await {
+            let chunk = chunk.map_err(|error| AppError::from(LocalCode::CloudUnreachable).detail(error))?;
+            self.file.write_all(&chunk).await.map_err(|error| AppError::from_io(&error, &self.path))?;
+            self.hasher.update(&chunk);
+            self.length += chunk.len() as u64;
+            *failures = 0;
+            progress(self.length);
+            if self.length > archive.size_bytes {
+                return Err(
+                    AppError::from(LocalCode::ChecksumMismatch).detail("more arrived than was announced")
+                );
+            }
+        }
+        if self.length < archive.size_bytes {
+            return Err(AppError::from(LocalCode::CloudUnreachable).detail("the answer ended early"));
+        }
+        Ok(())
+    }
+
+    /// The cloud sends everything, as what it has is not what it had.
+    async fn start_over(&mut self) -> Result<(), AppError> {
+        *self = Self::create(&self.path).await?;
+        Ok(())
+    }
+
+    /// Makes the bytes durable and gives them the target's name.
+    async fn land(mut self, target: &Target) -> Result<(), AppError> {
+        let at_part = |error: std::io::Error| AppError::from_io(&error, &target.part);
+        self.file.flush().await.map_err(at_part)?;
+        self.file.sync_all().await.map_err(at_part)?;
+        drop(self.file);
+        tokio::fs::rename(&target.part, &target.path)
+            .await
+            .map_err(|error| AppError::from_io(&error, &target.path))?;
+        sync_folder(&target.path).await;
+        Ok(())
+    }
+}
+
+/// Makes the new name durable where folders can be opened. The file is whole either way.
+async fn sync_folder(path: &Path) {
+    if cfg!(unix)
+        && let Some(folder) = path.parent()
+        && let Ok(folder) = File::open(folder).await
+        && let Err(error) = folder.sync_all().await
+    {
+        tracing::debug!(%error, "the folder could not be synced");
+    }
+}
+
+async fn remove(part: &Path) {
+    match tokio::fs::remove_file(part).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            tracing::warn!(%error, "a partial download could not be removed");
+        }
+        _ => {}
+    }
+}

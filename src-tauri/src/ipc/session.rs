@@ -1,0 +1,257 @@
+//! The app, its settings, who is signed in, and what the core tells the webview by itself.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use specta::Type;
+
+use super::{Download, GridQuery, GridSummary, Job};
+use crate::error::AppError;
+
+/// What the About box says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct AppInfo {
+    /// The app's version.
+    pub version: String,
+    /// `linux`, `macos` or `windows`.
+    pub os: String,
+    /// Whether this is a debug build.
+    pub debug: bool,
+}
+
+/// What the user chose, kept in `settings.json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Settings {
+    /// The language of the window.
+    pub language: Language,
+    /// Its colours.
+    pub theme: Theme,
+    /// How high rows are.
+    pub density: Density,
+    /// In whose zone times are shown.
+    pub times: Times,
+    /// The cloud that was last signed in to.
+    pub last_url: Option<String>,
+    /// As whom.
+    pub last_email: Option<String>,
+    /// The columns in their order; empty before the user changed any.
+    pub columns: Vec<ColumnSetting>,
+    /// The filters and the order that were on last.
+    pub query: Option<GridQuery>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            language: Language::System,
+            theme: Theme::System,
+            density: Density::Compact,
+            times: Times::Viewer,
+            last_url: None,
+            last_email: None,
+            columns: Vec::new(),
+            query: None,
+        }
+    }
+}
+
+/// The language of the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub enum Language {
+    /// What the system speaks, English where that is neither of the others.
+    System,
+    /// English.
+    En,
+    /// Russian.
+    Ru,
+}
+
+/// The colours of the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub enum Theme {
+    /// As the system has them.
+    System,
+    /// Dark on light.
+    Light,
+    /// Light on dark.
+    Dark,
+}
+
+/// How high rows are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub enum Density {
+    /// As many rows as can be read.
+    Compact,
+    /// With room around them.
+    Comfortable,
+}
+
+/// In whose zone times are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub enum Times {
+    /// The zone of this computer.
+    Viewer,
+    /// The zone of the outlet.
+    Outlet,
+}
+
+/// One column of the grid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct ColumnSetting {
+    /// The column's key.
+    pub key: String,
+    /// Its width in CSS pixels.
+    pub width: u32,
+    /// Whether it is shown.
+    pub visible: bool,
+}
+
+/// Who is signed in, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Session {
+    /// Whether somebody is.
+    pub state: SessionState,
+    /// The cloud's address.
+    pub url: Option<String>,
+    /// The user's e-mail.
+    pub email: Option<String>,
+    /// What the user is called.
+    pub name: Option<String>,
+    /// Whether the user may do everything everywhere.
+    pub admin: bool,
+    /// Whether the sign-in is kept in the system's keychain and so outlives the app.
+    pub remembered: bool,
+}
+
+impl Session {
+    /// Nobody is signed in.
+    pub fn signed_out() -> Self {
+        Self {
+            state: SessionState::SignedOut,
+            url: None,
+            email: None,
+            name: None,
+            admin: false,
+            remembered: false,
+        }
+    }
+}
+
+/// Whether somebody is signed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionState {
+    /// Nobody is.
+    SignedOut,
+    /// Somebody is; the cloud may still be out of reach.
+    SignedIn,
+    /// The session ended by itself: the rows stay, the password is needed to go on.
+    Expired,
+}
+
+/// How it stands between the app and the cloud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Connection {
+    /// The state.
+    pub state: ConnectionState,
+    /// Since when it holds.
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// How it stands between the app and the cloud.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub enum ConnectionState {
+    /// Nobody is signed in.
+    SignedOut,
+    /// The first load is under way.
+    Connecting,
+    /// Changes arrive by themselves.
+    Live,
+    /// This computer has a network, the cloud does not answer.
+    CloudUnreachable,
+    /// This computer has no network.
+    NoNetwork,
+    /// The password is needed to go on.
+    SessionEnded,
+}
+
+/// A choice of the native menu that the window carries out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "snake_case")]
+pub enum MenuAction {
+    /// Write the statuses to a spreadsheet.
+    ExportExcel,
+    /// Open the settings.
+    Settings,
+    /// Sign out.
+    SignOut,
+    /// Put the cursor into the search field.
+    Find,
+    /// Select everything that matches.
+    SelectAll,
+    /// Load everything anew.
+    Refresh,
+    /// Take all filters off.
+    ClearFilters,
+    /// Choose columns.
+    Columns,
+    /// Open the activity panel.
+    Activity,
+    /// Retrieve logs of the selected stores.
+    RetrieveLogs,
+    /// Reset the selected store's database.
+    ResetDatabase,
+    /// Ask the selected store for an exchange.
+    ExchangeNow,
+    /// Find out what is wrong with the selected store.
+    Diagnose,
+    /// Restart the selected store's POS server.
+    RestartPos,
+    /// Say what this app is.
+    About,
+}
+
+/// What the core tells the webview by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Type)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum AppEvent {
+    /// Rows, order, selection or counts changed; at most one in 50 ms.
+    Grid {
+        /// What holds now.
+        summary: GridSummary,
+    },
+    /// The connection to the cloud changed.
+    Connection {
+        /// What holds now.
+        connection: Connection,
+    },
+    /// One of the user's jobs changed.
+    Job {
+        /// What holds now.
+        job: Job,
+    },
+    /// A download went on.
+    Download {
+        /// What holds now.
+        download: Download,
+    },
+    /// The session changed.
+    Session {
+        /// What holds now.
+        session: Session,
+    },
+    /// Something went wrong that no command asked about, such as `cache_damaged`.
+    Notice {
+        /// What it was.
+        error: AppError,
+    },
+    /// The user chose something in the native menu.
+    Menu {
+        /// What.
+        action: MenuAction,
+    },
+}

@@ -1,0 +1,107 @@
+//! The native menu, in the window's language. What it can't do itself it hands to the window.
+
+use std::sync::Arc;
+
+use tauri::menu::{Menu, MenuBuilder, MenuEvent, MenuItem, MenuItemBuilder, SubmenuBuilder};
+use tauri::{AppHandle, Manager, Runtime};
+
+use crate::core::Core;
+use crate::ipc::{AppEvent, Language, MenuAction};
+
+/// Puts the menu in place.
+pub(crate) fn install<R: Runtime>(app: &AppHandle<R>, language: Language) {
+    let is_russian = match language {
+        Language::En => false,
+        Language::Ru => true,
+        Language::System => system_is_russian(),
+    };
+    if let Err(error) = build(app, is_russian).and_then(|menu| app.set_menu(menu).map(drop)) {
+        tracing::warn!(%error, "no menu");
+    }
+}
+
+/// Hands what was chosen to the window.
+pub(crate) fn chosen<R: Runtime>(app: &AppHandle<R>, event: MenuEvent) {
+    let action = serde_json::from_value::<MenuAction>(event.id().0.as_str().into());
+    if let (Ok(action), Some(core)) = (action, app.try_state::<Arc<Core>>()) {
+        core.emit(AppEvent::Menu { action });
+    }
+}
+
+fn build<R: Runtime>(app: &AppHandle<R>, is_russian: bool) -> tauri::Result<Menu<R>> {
+    let say = |english: &'static str, russian: &'static str| if is_russian { russian } else { english };
+    let item = |action: MenuAction, text: &str, keys: Option<&str>| -> tauri::Result<MenuItem<R>> {
+        let id = serde_json::to_value(action)?;
+        let item = MenuItemBuilder::with_id(id.as_str().unwrap_or_default(), text);
+        match keys {
+            Some(keys) => item.accelerator(keys),
+            None => item,
+        }
+        .build(app)
+    };
+    let file = SubmenuBuilder::new(app, say("&File", "&Файл"))
+        .item(&item(
+            MenuAction::ExportExcel,
+            say("&Export to Excel…", "&Экспорт в Excel…"),
+            Some("CmdOrCtrl+E"),
+        )?)
+        .separator()
+        .item(&item(MenuAction::Settings, say("&Settings…", "&Настройки…"), Some("CmdOrCtrl+,"))?)
+        .item(&item(MenuAction::SignOut, say("Sign &out", "&Выйти из учётной записи"), None)?)
+        .separator()
+        .quit_with_text(say("&Quit", "Вы&ход"))
+        .build()?;
+    // Predefined, or copy and paste die on macOS.
+    let edit = SubmenuBuilder::new(app, say("&Edit", "&Правка"))
+        .undo_with_text(say("&Undo", "&Отменить"))
+        .redo_with_text(say("&Redo", "&Повторить"))
+        .separator()
+        .cut_with_text(say("Cu&t", "&Вырезать"))
+        .copy_with_text(say("&Copy", "&Копировать"))
+        .paste_with_text(say("&Paste", "Вст&авить"))
+        .select_all_with_text(say("Select &all", "Выделить &всё"))
+        .separator()
+        .item(&item(MenuAction::Find, say("&Find", "&Найти"), Some("CmdOrCtrl+F"))?)
+        .build()?;
+    let view = SubmenuBuilder::new(app, say("&View", "&Вид"))
+        .item(&item(MenuAction::Refresh, say("&Refresh", "&Обновить"), Some("F5"))?)
+        .item(&item(MenuAction::ClearFilters, say("&Clear filters", "&Снять фильтры"), None)?)
+        .item(&item(MenuAction::Columns, say("C&olumns…", "&Столбцы…"), None)?)
+        .item(&item(MenuAction::Activity, say("&Activity", "&Действия"), None)?)
+        .build()?;
+    let store = SubmenuBuilder::new(app, say("&Store", "&Точка"))
+        .item(&item(
+            MenuAction::RetrieveLogs,
+            say("Retrieve &logs…", "Получить &логи…"),
+            Some("CmdOrCtrl+L"),
+        )?)
+        .item(&item(MenuAction::Diagnose, say("&Diagnose", "&Диагностика"), None)?)
+        .item(&item(MenuAction::ExchangeNow, say("&Exchange now", "&Синхронизировать сейчас"), None)?)
+        .item(&item(
+            MenuAction::RestartPos,
+            say("Re&start the POS server", "Пере&запустить POS-сервер"),
+            None,
+        )?)
+        .separator()
+        .item(&item(MenuAction::ResetDatabase, say("&Reset POS database…", "&Сбросить базу POS…"), None)?)
+        .build()?;
+    let window = SubmenuBuilder::new(app, say("&Window", "&Окно"))
+        .minimize_with_text(say("Mi&nimize", "&Свернуть"))
+        .maximize_with_text(say("Ma&ximize", "&Развернуть"))
+        .separator()
+        .close_window_with_text(say("&Close", "&Закрыть"))
+        .build()?;
+    let help = SubmenuBuilder::new(app, say("&Help", "&Справка"))
+        .item(&item(MenuAction::About, say("&About Tillwatch", "&О программе"), None)?)
+        .build()?;
+    MenuBuilder::new(app).items(&[&file, &edit, &view, &store, &window, &help]).build()
+}
+
+/// What the locale of the environment says; the window asks the webview, which knows better on other systems.
+fn system_is_russian() -> bool {
+    ["LC_ALL", "LC_MESSAGES", "LANG"]
+        .into_iter()
+        .filter_map(|name| std::env::var(name).ok())
+        .find(|value| !value.is_empty())
+        .is_some_and(|locale| locale.starts_with("ru"))
+}
