@@ -27,8 +27,21 @@ pub(crate) struct Inbox {
 #[derive(Debug, Default)]
 struct Waiting {
     reports: HashMap<PosServerId, (i64, StoreReport, DateTime<Utc>)>,
-    ends: HashMap<PosServerId, (i64, Presence, DateTime<Utc>)>,
+    ends: HashMap<PosServerId, Ended>,
     alive: HashMap<PosServerId, bool>,
+}
+
+/// How a session ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// Which session.
+    pub epoch: i64,
+    /// What the link is since.
+    pub presence: Presence,
+    /// When it ended.
+    pub at: DateTime<Utc>,
+    /// When the connector was last heard.
+    pub heard_at: DateTime<Utc>,
 }
 
 impl Waiting {
@@ -55,11 +68,11 @@ impl Inbox {
     }
 
     /// A session ended.
-    pub(super) fn end(&self, id: PosServerId, epoch: i64, presence: Presence, now: DateTime<Utc>) {
+    pub(super) fn end(&self, id: PosServerId, ended: Ended) {
         let mut waiting = self.lock();
         waiting.alive.remove(&id);
-        if waiting.ends.get(&id).is_none_or(|(older, ..)| *older <= epoch) {
-            waiting.ends.insert(id, (epoch, presence, now));
+        if waiting.ends.get(&id).is_none_or(|older| older.epoch <= ended.epoch) {
+            waiting.ends.insert(id, ended);
         }
         drop(waiting);
         self.urgent.notify_one();
@@ -110,8 +123,8 @@ async fn write_batch(store: &Store, batch: &Waiting) -> Result<(), StoreError> {
     for (id, (epoch, report, at)) in &batch.reports {
         presence::report(&*tx, *id, *epoch, report, *at, revision).await?;
     }
-    for (id, (epoch, presence, at)) in &batch.ends {
-        presence::end(&*tx, *id, *epoch, presence, *at, revision).await?;
+    for (id, Ended { epoch, presence, at, heard_at }) in &batch.ends {
+        presence::end(&*tx, *id, *epoch, presence, *at, *heard_at, revision).await?;
     }
     tx.commit().await
 }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::tungstenite;
 
 use super::dispatch::Dispatch;
+use super::inbox::Ended;
 use super::registry::{Command, Place};
 use crate::domain::presence::{self, End, Presence, Violation};
 use crate::http::device::Device;
@@ -89,14 +90,16 @@ async fn serve(socket: &mut WebSocket, device: Device, state: &AppState) -> Resu
     if let Some(end) = refused {
         return Ok(end);
     }
-    let mut link = Link { socket, place, state, device, epoch: begun.epoch };
+    let mut link = Link { socket, place, state, device, epoch: begun.epoch, heard_at: Instant::now() };
     let ended = link.live(&hello, begun.time_zone).await;
     let end = ended.as_ref().unwrap_or(&End::Broken);
     // All links of a cloud that stops are written as unknown at once, by who stops it.
     if *end != End::Drained
         && let Some(presence) = presence::after(end, Utc::now())
     {
-        state.inbox.end(id, begun.epoch, presence, Utc::now());
+        let now = Utc::now();
+        let ended = Ended { epoch: begun.epoch, presence, at: now, heard_at: now - link.heard_at.elapsed() };
+        state.inbox.end(id, ended);
     }
     ended
 }
@@ -129,6 +132,8 @@ struct Link<'a> {
     state: &'a AppState,
     device: Device,
     epoch: i64,
+    /// When the connector was last heard.
+    heard_at: Instant,
 }
 
 impl Link<'_> {
@@ -150,11 +155,10 @@ impl Link<'_> {
         let patience = &self.state.config.patience;
         let mut pings = interval_at(Instant::now() + patience.ping_every, patience.ping_every);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut heard_at = Instant::now();
         loop {
             tokio::select! {
                 message = self.socket.recv() => {
-                    heard_at = Instant::now();
+                    self.heard_at = Instant::now();
                     match read(message) {
                         Input::Nothing => {}
                         Input::End(end) => return Ok(end),
@@ -175,8 +179,8 @@ impl Link<'_> {
                         return Ok(End::Broken);
                     }
                 }
-                () = tokio::time::sleep_until(heard_at + patience.silence) => {
-                    return Ok(End::Silent(heard_at.elapsed()));
+                () = tokio::time::sleep_until(self.heard_at + patience.silence) => {
+                    return Ok(End::Silent(self.heard_at.elapsed()));
                 }
                 () = self.state.shutdown.cancelled() => {
                     self.say(&CloudFrame::Drain { reconnect_within_seconds: RECONNECT_WITHIN_SECONDS }).await;

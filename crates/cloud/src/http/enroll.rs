@@ -41,10 +41,9 @@ async fn enroll(
             "The code is unknown, was used, or is older than 24 hours. Ask for a new one.",
         ));
     };
-    let mut entry =
+    let entry =
         Entry::new(now, Actor::System, "device.enrolled", format!("pos_server:{}", enrolled.pos_server_id));
-    entry.details.insert("device_id".into(), json!(enrolled.device_id));
-    audit::append(&tx, entry).await?;
+    audit::append(&tx, entry.with("device_id", json!(enrolled.device_id))).await?;
     tx.commit().await?;
     tracing::info!(device = %enrolled.device_id, pos_server = %enrolled.pos_server_id, "enrolled");
     Ok(axum::Json(Enrolled {

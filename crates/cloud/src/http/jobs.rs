@@ -77,9 +77,8 @@ async fn start(
     admit(&tx, &request, &pos_server).await?;
 
     let job_id = JobId::new();
-    let mut entry = Entry::new(now, Actor::User(user.user.id), "job.requested", format!("pos_server:{id}"));
-    entry.details.insert("job_id".into(), json!(job_id));
-    entry.details.insert("request".into(), json!(request));
+    let entry = Entry::new(now, Actor::User(user.user.id), "job.requested", format!("pos_server:{id}"));
+    let entry = entry.with("job_id", json!(job_id)).with("request", json!(request));
     store::audit::append(&tx, entry).await?;
     let new = NewJob {
         id: job_id,
@@ -180,10 +179,8 @@ async fn cancel(
     let changed = if job.state == JobState::CancelRequested {
         job
     } else {
-        let mut entry =
-            Entry::new(now, Actor::User(user.user.id), "job.cancel_requested", format!("job:{id}"));
-        entry.details.insert("pos_server_id".into(), json!(target));
-        store::audit::append(&tx, entry).await?;
+        let entry = Entry::new(now, Actor::User(user.user.id), "job.cancel_requested", format!("job:{id}"));
+        store::audit::append(&tx, entry.with("pos_server_id", json!(target))).await?;
         let change = if job.was_sent() { Change::AskCancel } else { Change::Cancel };
         let revision = tx.next_revision().await?;
         store::job::change(&*tx, id, &change, now, revision).await?.unwrap_or(job)

@@ -100,11 +100,9 @@ impl Upload {
         let changes = exchange::difference(table, &present, rows, replace);
         let count = changes.len() as u64;
         if count > 0 {
-            let mut entry =
+            let entry =
                 Entry::new(now, Actor::User(user.user.id), "loyalty.changed", format!("chain:{chain}"));
-            entry.details.insert("table".into(), json!(table));
-            entry.details.insert("changes".into(), json!(count));
-            audit::append(&tx, entry).await?;
+            audit::append(&tx, entry.with("table", json!(table)).with("changes", count)).await?;
             loyalty::write(&*tx, chain, changes, now).await?;
             let revision = tx.next_revision().await?;
             loyalty::touch_chain(&*tx, chain, revision).await?;

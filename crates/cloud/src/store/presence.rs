@@ -83,28 +83,30 @@ pub(crate) async fn begin<C: ConnectionTrait>(
     Ok(Some(Begun { epoch, time_zone: outlet.map(|outlet| outlet.time_zone) }))
 }
 
-/// Writes how a session ended, unless a newer one has begun. Tells whether it was written.
+/// Writes how a session ended that was last heard at `heard_at`, unless a newer one has begun.
 pub(crate) async fn end<C: ConnectionTrait>(
     tx: &C,
     id: PosServerId,
     epoch: i64,
     presence: &Presence,
     now: DateTime<Utc>,
+    heard_at: DateTime<Utc>,
     revision: i64,
-) -> Result<bool, StoreError> {
+) -> Result<(), StoreError> {
     let mut row = link_columns(presence);
     row.link_since = Set(Some(now));
+    row.last_seen_at = Set(Some(heard_at));
     // Nobody is there to ask it.
     row.pos_state = Set(to_text(&PosState::Unknown));
     row.revision = Set(revision);
-    let written = pos_servers::Entity::update_many()
+    pos_servers::Entity::update_many()
         .set(row)
         .filter(pos_servers::Column::Id.eq(id.0))
         .filter(pos_servers::Column::SessionEpoch.eq(epoch))
         .filter(pos_servers::Column::LinkState.eq(to_text(&LinkState::Online)))
         .exec(tx)
         .await?;
-    Ok(written.rows_affected == 1)
+    Ok(())
 }
 
 /// Writes a report of the session `epoch`, unless that has ended.
