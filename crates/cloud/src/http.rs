@@ -1,8 +1,8 @@
 //! The REST interface: each module extracts, calls the domain and the store, and converts. Each offers
 //! `routes()`; `router.rs` puts them together.
 
-pub(crate) mod cursor;
 pub(crate) mod extract;
+pub(crate) mod params;
 
 pub(crate) mod session;
 

@@ -11,9 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::error::{ApiError, ApiResult};
-use crate::http::cursor;
 use crate::http::extract::{CurrentUser, Query};
-use crate::http::pos_servers::parse_id;
+use crate::http::params::{self, collect};
 use crate::state::AppState;
 use crate::store::{outlet, pos_server};
 
@@ -47,23 +46,12 @@ struct Params {
 async fn list(
     State(state): State<AppState>,
     current: CurrentUser,
-    Query(params): Query<Params>,
+    Query(query): Query<Params>,
 ) -> ApiResult<axum::Json<Page<Outlet>>> {
     let mut errors = Vec::new();
-    let mut check = |error| errors.push(error);
-    let chain_id: Option<ChainId> =
-        parse_id("chain_id", params.chain_id.as_deref()).unwrap_or_else(|error| {
-            check(error);
-            None
-        });
-    let limit = cursor::limit(params.limit.as_deref()).unwrap_or_else(|error| {
-        check(error);
-        1
-    });
-    let after = params.cursor.as_deref().map(cursor::decode).transpose().unwrap_or_else(|error| {
-        check(error);
-        None
-    });
+    let chain_id: Option<ChainId> = collect(params::id("chain_id", query.chain_id.as_deref()), &mut errors);
+    let limit = collect(params::limit(query.limit.as_deref()), &mut errors);
+    let after = collect(params::from_cursor(query.cursor.as_deref()), &mut errors);
     if !errors.is_empty() {
         return Err(ApiError::invalid(&errors));
     }
@@ -74,5 +62,5 @@ async fn list(
         return Err(ApiError::not_found());
     }
     let (items, next) = outlet::page(&db, current.viewer(), chain_id, after.as_ref(), limit).await?;
-    Ok(axum::Json(Page { items, next_cursor: next.as_ref().map(cursor::encode) }))
+    Ok(axum::Json(Page { items, next_cursor: next.as_ref().map(params::to_cursor) }))
 }

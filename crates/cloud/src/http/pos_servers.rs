@@ -1,7 +1,5 @@
 //! Statuses: the list with its filters, and single ones.
 
-use std::str::FromStr;
-
 use axum::extract::State;
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
@@ -14,8 +12,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::error::{ApiError, ApiResult};
-use crate::http::cursor;
 use crate::http::extract::{CurrentUser, Path, Query};
+use crate::http::params::{self, collect, refuse};
 use crate::state::AppState;
 use crate::store::pos_server::sort::{Position, Sort, SortKey};
 use crate::store::pos_server::{self, Filter};
@@ -92,9 +90,9 @@ struct PageRequest {
 async fn list(
     State(state): State<AppState>,
     current: CurrentUser,
-    Query(params): Query<Params>,
+    Query(query): Query<Params>,
 ) -> ApiResult<axum::Json<StatusPage>> {
-    let request = read_params(params, &current, Utc::now()).map_err(|errors| ApiError::invalid(&errors))?;
+    let request = read_params(query, &current, Utc::now()).map_err(|errors| ApiError::invalid(&errors))?;
     let filter = &request.filter;
     let db = state.store.read().await?;
     if let Some(id) = filter.chain_id
@@ -112,7 +110,7 @@ async fn list(
         pos_server::page(&db, filter, &request.sort, request.after.as_ref(), request.limit).await?;
     let as_of = request.as_of;
     let next_cursor =
-        next.map(|position| cursor::encode(&PageEnd { as_of, sort: request.sort_text, position }));
+        next.map(|position| params::to_cursor(&PageEnd { as_of, sort: request.sort_text, position }));
     Ok(axum::Json(StatusPage { items, next_cursor, as_of, revision }))
 }
 
@@ -135,22 +133,22 @@ async fn get(
 }
 
 fn read_params(
-    params: Params,
+    query: Params,
     current: &CurrentUser,
     now: DateTime<Utc>,
 ) -> Result<PageRequest, Vec<FieldError>> {
     let mut errors = Vec::new();
-    let chain_id = collect(parse_id("chain_id", params.chain_id.as_deref()), &mut errors);
-    let outlet_id = collect(parse_id("outlet_id", params.outlet_id.as_deref()), &mut errors);
-    let within = collect(parse_within(params.reported_within.as_deref()), &mut errors);
-    let problems_only = collect(parse_bool("problems_only", params.problems_only.as_deref()), &mut errors);
-    let q = collect(parse_q(params.q), &mut errors);
-    let sort_text = params.sort.unwrap_or_default();
+    let chain_id = collect(params::id("chain_id", query.chain_id.as_deref()), &mut errors);
+    let outlet_id = collect(params::id("outlet_id", query.outlet_id.as_deref()), &mut errors);
+    let within = collect(parse_within(query.reported_within.as_deref()), &mut errors);
+    let problems_only = collect(parse_bool("problems_only", query.problems_only.as_deref()), &mut errors);
+    let q = collect(parse_q(query.q), &mut errors);
+    let sort_text = query.sort.unwrap_or_default();
     let sort = collect(parse_sort(&sort_text), &mut errors);
-    let limit = collect(cursor::limit(params.limit.as_deref()), &mut errors);
-    let end: Option<PageEnd> = collect(params.cursor.as_deref().map(cursor::decode).transpose(), &mut errors);
+    let limit = collect(params::limit(query.limit.as_deref()), &mut errors);
+    let end: Option<PageEnd> = collect(params::from_cursor(query.cursor.as_deref()), &mut errors);
     if end.as_ref().is_some_and(|end| end.sort != sort_text || !end.position.fits(&sort)) {
-        errors.push(cursor::refused());
+        errors.push(params::foreign_cursor());
     }
     if !errors.is_empty() {
         return Err(errors);
@@ -165,23 +163,6 @@ fn read_params(
         q,
     };
     Ok(PageRequest { filter, sort, sort_text, after, as_of, limit })
-}
-
-/// The value, or its default with the error noted.
-fn collect<T: Default>(result: Result<T, FieldError>, errors: &mut Vec<FieldError>) -> T {
-    result.unwrap_or_else(|error| {
-        errors.push(error);
-        T::default()
-    })
-}
-
-fn refuse(field: &str, message: impl Into<String>) -> FieldError {
-    FieldError { field: field.into(), message: message.into() }
-}
-
-/// Reads an id from a query parameter.
-pub(crate) fn parse_id<T: FromStr>(field: &str, text: Option<&str>) -> Result<Option<T>, FieldError> {
-    text.map(|text| text.parse().map_err(|_| refuse(field, "must be a UUID"))).transpose()
 }
 
 fn parse_bool(field: &str, text: Option<&str>) -> Result<bool, FieldError> {
