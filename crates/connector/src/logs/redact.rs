@@ -21,18 +21,18 @@ const WIDEST_GAP: usize = 3;
 /// A number must lie in `text` as a whole: cut texts with [`safe_cut`].
 pub fn redact(text: &mut [u8], found: &mut Vec<usize>) {
     found.clear();
-    let mut at = SHORTEST - 1;
-    // A number spans at least 13 bytes, so that one of every 13 lies in it.
-    while at < text.len() {
-        if !CLASS[usize::from(text[at])] {
-            at += SHORTEST;
+    // A number spans at least 13 bytes, so that windows of 13 that hold another byte are passed over, from
+    // that byte on. Most windows end with their last byte.
+    let mut start = 0;
+    while let Some(window) = text.get(start..start + SHORTEST) {
+        if let Some(other) = window.iter().rposition(|byte| !CLASS[usize::from(*byte)]) {
+            start += other + 1;
             continue;
         }
-        let run = run_around(text, at);
-        if run.len() >= SHORTEST {
-            mask_run(text, run.clone(), found);
-        }
-        at = run.end + SHORTEST;
+        let rest = text[start + SHORTEST..].iter().take_while(|byte| CLASS[usize::from(**byte)]).count();
+        let end = start + SHORTEST + rest;
+        mask_run(text, start..end, found);
+        start = end;
     }
 }
 
@@ -108,13 +108,6 @@ fn separator(text: &[u8]) -> Option<usize> {
         [0xE2, 0x80, 0x87..=0x8A | 0x90..=0x93 | 0xAF, ..] => Some(3),
         _ => None,
     }
-}
-
-fn run_around(text: &[u8], at: usize) -> Range<usize> {
-    let in_class = |byte: &&u8| CLASS[usize::from(**byte)];
-    let before = text[..at].iter().rev().take_while(in_class).count();
-    let after = text[at..].iter().take_while(in_class).count();
-    at - before..at + after
 }
 
 /// A stretch of digits without anything between.

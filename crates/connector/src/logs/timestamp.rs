@@ -159,22 +159,9 @@ impl Times {
             return Some(epoch);
         }
         let rest = line.get(end..)?;
-        let skipped = rest.iter().take(3).take_while(|byte| place::SEPARATORS.contains(byte)).count();
+        let skipped = rest.iter().take(3).take_while(|byte| place::is_separator(**byte)).count();
         let (Written::Instant(epoch), _) = Layout::Epoch.parse(&rest[skipped..])? else { return None };
-        let near = |local: i64| (epoch - local).abs() <= ZONES_APART;
-        let same = match written {
-            Written::Local(local) => near(local),
-            Written::Yearless { month, day, clock } => {
-                let year = year_of(self.clock.local(epoch));
-                (year - 1..=year + 1)
-                    .filter_map(|year| layout::date(year, month, day))
-                    .any(|start| near(start + clock))
-            }
-            Written::Open { parts, long_year, clock, .. } => {
-                self.order.local(parts, long_year, clock).is_some_and(near)
-            }
-            Written::Instant(_) => false,
-        };
+        let same = means_about(written, epoch);
         (skipped > 0 && same).then_some(epoch)
     }
 
@@ -213,6 +200,24 @@ impl Times {
                     .is_some_and(|start| self.clock.stamp(start + clock).earliest <= self.modified + AHEAD)
             })
             .unwrap_or(newest - 1)
+    }
+}
+
+/// Whether a local time can mean an instant, in some zone, year and order.
+fn means_about(written: Written, epoch: i64) -> bool {
+    let near = |local: i64| (epoch - local).abs() <= ZONES_APART;
+    match written {
+        Written::Instant(instant) => near(instant),
+        Written::Local(local) => near(local),
+        Written::Yearless { month, day, clock } => {
+            let year = year_of(epoch);
+            (year - 1..=year + 1)
+                .filter_map(|year| layout::date(year, month, day))
+                .any(|start| near(start + clock))
+        }
+        Written::Open { parts, long_year, clock, .. } => {
+            Order::ALL.iter().filter_map(|order| order.local(parts, long_year, clock)).any(near)
+        }
     }
 }
 

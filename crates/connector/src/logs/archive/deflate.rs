@@ -9,8 +9,8 @@ use libdeflater::{CompressionLvl, Compressor};
 
 /// Ends a stream of segments: an empty last block.
 pub(super) const END: [u8; 2] = [3, 0];
-/// Level 6 makes about 97 % of what `gzip -6` does at more than twice its speed.
-const LEVEL: i32 = 6;
+/// Level 5 makes about the size of `gzip -6` in half its time; level 6 saves 2 % more for a quarter more time.
+const LEVEL: i32 = 5;
 /// An empty stored block without its three header bits and their padding.
 const EMPTY_STORED: [u8; 4] = [0, 0, 0xff, 0xff];
 

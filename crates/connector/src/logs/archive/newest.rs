@@ -54,9 +54,8 @@ pub(super) fn keep(
     moments.dedup();
     let (mut start, mut end) = (0, moments.len() - 1);
     while start < end {
-        watch.check()?;
         let middle = start.midpoint(end);
-        if layout.fits(trimmer.sizes(&blocks, moments[middle])?.into_iter()) {
+        if layout.fits(trimmer.sizes(&blocks, moments[middle], watch)?.into_iter()) {
             end = middle;
         } else {
             start = middle + 1;
@@ -80,12 +79,18 @@ struct Trimmer<'a> {
 
 impl Trimmer<'_> {
     /// What each block takes if only entries from `cut` on stay.
-    fn sizes(&mut self, blocks: &[Block], cut: Key) -> Result<Vec<(u32, u32, u32)>, CollectError> {
+    fn sizes(
+        &mut self,
+        blocks: &[Block],
+        cut: Key,
+        watch: &Watch<'_>,
+    ) -> Result<Vec<(u32, u32, u32)>, CollectError> {
         let mut sizes = Vec::new();
         for block in blocks.iter().filter(|block| block.newest >= cut) {
             if block.oldest >= cut {
                 sizes.push((block.file, block.segment_len, block.raw_len));
             } else {
+                watch.check()?;
                 let (spans, _) = self.trim(block, cut)?;
                 let raw_len = spans.iter().map(|span| span.len).sum();
                 sizes.push((block.file, self.segment.len() as u32, raw_len));

@@ -3,12 +3,28 @@
 use memchr::memmem;
 
 /// What separates the words of a line.
-pub(super) const SEPARATORS: &[u8] = b" \t|,;[](){}<>\"'\0";
+const SEPARATORS: &[u8] = b" \t|,;[](){}<>\"'\0";
+/// The same by byte, as every line is looked at.
+static IS_SEPARATOR: [bool; 256] = {
+    let mut is_separator = [false; 256];
+    let mut index = 0;
+    while index < SEPARATORS.len() {
+        is_separator[SEPARATORS[index] as usize] = true;
+        index += 1;
+    }
+    is_separator
+};
+
 /// How many words of a line are looked at, and how many bytes.
 const WORDS: usize = 12;
 const REACH: usize = 512;
 /// How far a key is looked for: structured lines may have it after the message.
 const KEY_REACH: usize = 8 * 1024;
+
+/// Whether a byte separates words.
+pub(super) fn is_separator(byte: u8) -> bool {
+    IS_SEPARATOR[usize::from(byte)]
+}
 
 /// A place that times were found at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +67,8 @@ pub(super) fn starts(line: &[u8]) -> impl Iterator<Item = (usize, usize)> {
     let line = &line[..line.len().min(REACH)];
     let mut next = 0;
     let words = std::iter::from_fn(move || {
-        let start = next + line[next..].iter().position(|byte| !SEPARATORS.contains(byte))?;
-        let length = line[start..].iter().position(|byte| SEPARATORS.contains(byte));
+        let start = next + line[next..].iter().position(|byte| !is_separator(*byte))?;
+        let length = line[start..].iter().position(|byte| is_separator(*byte));
         let end = length.map_or(line.len(), |length| start + length);
         next = end;
         Some((start, end))

@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 use super::clock::Clock;
 use super::layout::{Layout, Order, SECOND, Written};
 use super::place::{Place, key_before, names_the_time, starts};
-use super::{AHEAD, Recogniser, Times, ZONES_APART};
+use super::{AHEAD, Recogniser, Times, means_about};
 
 /// Numbers at the start of a line that mean a moment longer before the file's modification are no epochs.
 const BELIEVED: i64 = 5 * 366 * 24 * 3600 * SECOND;
@@ -189,12 +189,11 @@ fn hits(line: &[u8]) -> Vec<Hit> {
     // A number without a name is an epoch if it means about the same moment as the local time of the line.
     let epoch = epoch.filter(|(_, start, _, written)| {
         let is_named = key_before(line, *start).is_some_and(names_the_time);
-        match (written, local) {
-            (Written::Instant(epoch), Some((.., Written::Local(local) | Written::Instant(local)))) => {
-                is_named || (epoch - local).abs() <= ZONES_APART
-            }
+        let same = match (written, local) {
+            (Written::Instant(epoch), Some((.., local))) => means_about(local, *epoch),
             _ => true,
-        }
+        };
+        is_named || same
     });
     let Some((word, start, layout, written)) = epoch.or(local) else { return Vec::new() };
     let mut found = vec![Hit { place: Place::Word(word), layout, written }];
