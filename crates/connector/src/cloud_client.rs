@@ -234,10 +234,23 @@ pub(crate) async fn successful(response: Response) -> Result<Response, CallError
         .and_then(|value| value.to_str().ok()?.trim().parse().ok())
         .map(Duration::from_secs);
     let body = read_capped(response, MAX_ANSWER_BYTES).await.unwrap_or_default();
-    match serde_json::from_slice::<Problem>(&body) {
-        Ok(problem) => Err(CallError::Refused { problem: Box::new(problem), retry_after }),
-        Err(_) => Err(CallError::NotACloud(status)),
+    match read_problem(&body) {
+        Some(problem) => Err(CallError::Refused { problem: Box::new(problem), retry_after }),
+        None => Err(CallError::NotACloud(status)),
     }
+}
+
+/// Reads a problem document. A code of a newer cloud, which this version has no name for, becomes `internal`:
+/// its words still reach people.
+pub(crate) fn read_problem(body: &[u8]) -> Option<Problem> {
+    let mut document: serde_json::Value = serde_json::from_slice(body).ok()?;
+    if let Some(code) = document.get_mut("code")
+        && code.is_string()
+        && serde_json::from_value::<ErrorCode>(code.clone()).is_err()
+    {
+        *code = ErrorCode::Internal.as_str().into();
+    }
+    serde_json::from_value(document).ok()
 }
 
 /// Reads a body of at most `max_bytes`; `None` when it is longer or breaks off.
@@ -272,4 +285,34 @@ pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
         next = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_of_a_newer_cloud_keeps_its_words() {
+        let document = |code: &str| {
+            format!(r#"{{"code":"{code}","title":"t","detail":"d","status":409,"request_id":"r","extra":1}}"#)
+        };
+        let known = read_problem(document("clock_skewed").as_bytes()).unwrap();
+        assert_eq!(known.code, ErrorCode::ClockSkewed);
+        let newer = read_problem(document("moon_too_close").as_bytes()).unwrap();
+        assert_eq!((newer.code, &*newer.detail), (ErrorCode::Internal, "d"));
+        for text in ["", "<html>", "{}", "[1]", r#"{"code":7}"#] {
+            assert_eq!(read_problem(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn calls_are_found_below_the_clouds_path() {
+        for (base, call) in [
+            ("https://cloud.example", "https://cloud.example/api/v1/heartbeat"),
+            ("https://cloud.example:8443/", "https://cloud.example:8443/api/v1/heartbeat"),
+            ("https://example.com/till/", "https://example.com/till/api/v1/heartbeat"),
+        ] {
+            assert_eq!(api_url(&base.parse().unwrap(), "heartbeat").as_str(), call);
+        }
+    }
 }

@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::{self, Error};
 use tokio_util::either::Either;
 use url::Url;
 
-use crate::cloud_client::{CONNECT_TIMEOUT, CloudClient, causes};
+use crate::cloud_client::{CONNECT_TIMEOUT, CloudClient, causes, read_problem};
 
 /// How long TLS and upgrade may take together.
 const UPGRADE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -139,5 +139,5 @@ fn refusal(client: &CloudClient, response: &Response<Option<Vec<u8>>>) -> Connec
 }
 
 fn problem(response: &Response<Option<Vec<u8>>>) -> Option<Problem> {
-    serde_json::from_slice(response.body().as_ref()?).ok()
+    read_problem(response.body().as_ref()?)
 }
