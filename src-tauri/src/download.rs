@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use reqwest::StatusCode;
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use names::{free_path, safe_file_name};
@@ -60,12 +60,6 @@ enum Stopped {
     Failed(AppError),
 }
 
-impl From<AppError> for Stopped {
-    fn from(error: AppError) -> Self {
-        Self::Failed(error)
-    }
-}
-
 impl Downloads {
     /// Downloads an archive. `tell` hears of progress, the end included.
     pub(crate) async fn run(
@@ -96,9 +90,16 @@ impl Downloads {
                 }
             }
         };
-        let ended = tokio::select! {
-            () = cancel.cancelled() => Err(Stopped::Canceled),
-            ended = fetch(cloud, archive, target, progress) => ended.map_err(Stopped::Failed),
+        // Only the waiting for bytes is given up: a file that is being made or named can't be taken back.
+        let ended = match Part::create(&target.part).await {
+            Ok(mut part) => tokio::select! {
+                () = cancel.cancelled() => Err(Stopped::Canceled),
+                fetched = fetch(cloud, archive, &mut part, progress) => match fetched {
+                    Ok(()) => part.land(target).await.map_err(Stopped::Failed),
+                    Err(error) => Err(Stopped::Failed(error)),
+                },
+            },
+            Err(error) => Err(Stopped::Failed(error)),
         };
         lock(&self.running).remove(&archive.id);
         match ended {
@@ -152,14 +153,13 @@ impl Downloads {
     }
 }
 
-/// Brings the archive to the target, whole and checked.
+/// Brings the archive's bytes into the partial file, all of them and the right ones.
 async fn fetch(
     cloud: &Cloud,
     archive: &Archive,
-    target: &Target,
+    part: &mut Part,
     mut progress: impl FnMut(u64),
 ) -> Result<(), AppError> {
-    let mut part = Part::create(&target.part).await?;
     let mut failures = 0;
     while let Err(error) = part.go_on(cloud, archive, &mut failures, &mut progress).await {
         if !is_passing(&error) {
@@ -176,7 +176,7 @@ async fn fetch(
         return Err(AppError::from(LocalCode::ChecksumMismatch)
             .detail(format!("{} bytes arrived with SHA-256 {sha256}", part.length)));
     }
-    part.land(target).await
+    Ok(())
 }
 
 /// The partial file.
@@ -227,7 +227,11 @@ impl Part {
 
     /// The cloud sends everything, as what it has is not what it had.
     async fn start_over(&mut self) -> Result<(), AppError> {
-        *self = Self::create(&self.path).await?;
+        let at_part = |error: std::io::Error| AppError::from_io(&error, &self.path);
+        self.file.set_len(0).await.map_err(at_part)?;
+        self.file.rewind().await.map_err(at_part)?;
+        self.hasher = Sha256::new();
+        self.length = 0;
         Ok(())
     }
 

@@ -20,24 +20,53 @@ pub(crate) fn install<R: Runtime>(app: &AppHandle<R>, language: Language) {
     }
 }
 
-/// Hands what was chosen to the window.
+/// What the menu does by itself where the system has no item of its own for it.
+const QUIT: &str = "quit";
+const MINIMIZE: &str = "minimize";
+const MAXIMIZE: &str = "maximize";
+const CLOSE: &str = "close";
+const CUT: &str = "cut";
+const COPY: &str = "copy";
+
+/// Does what was chosen, or hands it to the window.
 pub(crate) fn chosen<R: Runtime>(app: &AppHandle<R>, event: MenuEvent) {
-    let action = serde_json::from_value::<MenuAction>(event.id().0.as_str().into());
-    if let (Ok(action), Some(core)) = (action, app.try_state::<Arc<Core>>()) {
-        core.emit(AppEvent::Menu { action });
+    let id = event.id().0.as_str();
+    if let Ok(action) = serde_json::from_value::<MenuAction>(id.into()) {
+        if let Some(core) = app.try_state::<Arc<Core>>() {
+            core.emit(AppEvent::Menu { action });
+        }
+        return;
+    }
+    if id == QUIT {
+        app.exit(0);
+        return;
+    }
+    let Some(window) = app.get_webview_window(crate::MAIN_WINDOW) else { return };
+    let done = match id {
+        MINIMIZE => window.minimize(),
+        MAXIMIZE if window.is_maximized().unwrap_or(false) => window.unmaximize(),
+        MAXIMIZE => window.maximize(),
+        CLOSE => window.close(),
+        CUT | COPY => window.eval(format!("document.execCommand('{id}')")),
+        _ => Ok(()),
+    };
+    if let Err(error) = done {
+        tracing::warn!(%error, id, "the menu could not do it");
     }
 }
 
 fn build<R: Runtime>(app: &AppHandle<R>, is_russian: bool) -> tauri::Result<Menu<R>> {
     let say = |english: &'static str, russian: &'static str| if is_russian { russian } else { english };
-    let item = |action: MenuAction, text: &str, keys: Option<&str>| -> tauri::Result<MenuItem<R>> {
-        let id = serde_json::to_value(action)?;
-        let item = MenuItemBuilder::with_id(id.as_str().unwrap_or_default(), text);
+    let own = |id: &str, text: &str, keys: Option<&str>| -> tauri::Result<MenuItem<R>> {
+        let item = MenuItemBuilder::with_id(id, text);
         match keys {
             Some(keys) => item.accelerator(keys),
             None => item,
         }
         .build(app)
+    };
+    let item = |action: MenuAction, text: &str, keys: Option<&str>| {
+        own(serde_json::to_value(action)?.as_str().unwrap_or_default(), text, keys)
     };
     let file = SubmenuBuilder::new(app, say("&File", "&Файл"))
         .item(&item(
@@ -48,18 +77,35 @@ fn build<R: Runtime>(app: &AppHandle<R>, is_russian: bool) -> tauri::Result<Menu
         .separator()
         .item(&item(MenuAction::Settings, say("&Settings…", "&Настройки…"), Some("CmdOrCtrl+,"))?)
         .item(&item(MenuAction::SignOut, say("Sign &out", "&Выйти из учётной записи"), None)?)
-        .separator()
-        .quit_with_text(say("&Quit", "Вы&ход"))
-        .build()?;
-    // Predefined, or copy and paste die on macOS.
-    let edit = SubmenuBuilder::new(app, say("&Edit", "&Правка"))
-        .undo_with_text(say("&Undo", "&Отменить"))
-        .redo_with_text(say("&Redo", "&Повторить"))
-        .separator()
-        .cut_with_text(say("Cu&t", "&Вырезать"))
-        .copy_with_text(say("&Copy", "&Копировать"))
-        .paste_with_text(say("&Paste", "Вст&авить"))
-        .select_all_with_text(say("Select &all", "Выделить &всё"))
+        .separator();
+    let quit = say("&Quit", "Вы&ход");
+    let file = if cfg!(target_os = "linux") {
+        file.item(&own(QUIT, quit, Some("CmdOrCtrl+Q"))?)
+    } else {
+        file.quit_with_text(quit)
+    };
+    let file = file.build()?;
+    let edit = SubmenuBuilder::new(app, say("&Edit", "&Правка"));
+    let (cut, copy, all) =
+        (say("Cu&t", "&Вырезать"), say("&Copy", "&Копировать"), say("Select &all", "Выделить &всё"));
+    let edit = if cfg!(target_os = "linux") {
+        // GTK has none of these for a webview; their keys are the webview's own.
+        edit.item(&own(CUT, cut, None)?).item(&own(COPY, copy, None)?).item(&item(
+            MenuAction::SelectAll,
+            all,
+            None,
+        )?)
+    } else {
+        // Predefined, or copy and paste die on macOS.
+        edit.undo_with_text(say("&Undo", "&Отменить"))
+            .redo_with_text(say("&Redo", "&Повторить"))
+            .separator()
+            .cut_with_text(cut)
+            .copy_with_text(copy)
+            .paste_with_text(say("&Paste", "Вст&авить"))
+            .select_all_with_text(all)
+    };
+    let edit = edit
         .separator()
         .item(&item(MenuAction::Find, say("&Find", "&Найти"), Some("CmdOrCtrl+F"))?)
         .build()?;
@@ -85,12 +131,23 @@ fn build<R: Runtime>(app: &AppHandle<R>, is_russian: bool) -> tauri::Result<Menu
         .separator()
         .item(&item(MenuAction::ResetDatabase, say("&Reset POS database…", "&Сбросить базу POS…"), None)?)
         .build()?;
-    let window = SubmenuBuilder::new(app, say("&Window", "&Окно"))
-        .minimize_with_text(say("Mi&nimize", "&Свернуть"))
-        .maximize_with_text(say("Ma&ximize", "&Развернуть"))
-        .separator()
-        .close_window_with_text(say("&Close", "&Закрыть"))
-        .build()?;
+    let window = SubmenuBuilder::new(app, say("&Window", "&Окно"));
+    let (minimize, maximize) = (say("Mi&nimize", "&Свернуть"), say("Ma&ximize", "&Развернуть"));
+    let close = say("&Close", "&Закрыть");
+    let window = if cfg!(target_os = "linux") {
+        window
+            .item(&own(MINIMIZE, minimize, None)?)
+            .item(&own(MAXIMIZE, maximize, None)?)
+            .separator()
+            .item(&own(CLOSE, close, None)?)
+    } else {
+        window
+            .minimize_with_text(minimize)
+            .maximize_with_text(maximize)
+            .separator()
+            .close_window_with_text(close)
+    };
+    let window = window.build()?;
     let help = SubmenuBuilder::new(app, say("&Help", "&Справка"))
         .item(&item(MenuAction::About, say("&About Tillwatch", "&О программе"), None)?)
         .build()?;
