@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 use tillwatch_protocol::link::close;
 use tillwatch_protocol::link::frame::ByeReason;
@@ -182,6 +182,19 @@ pub fn evidence(code: &str, at: DateTime<Utc>, params: Value) -> Evidence {
     Evidence { code: code.to_owned(), at, params }
 }
 
+/// How long a link is down before a heartbeat over HTTPS says more than that it is about to come back.
+const TIME_TO_COME_BACK: TimeDelta = TimeDelta::seconds(20);
+
+/// The code of the observation that a store was heard over HTTPS.
+pub const HTTPS_HEARTBEAT: &str = "https_heartbeat";
+
+/// Whether a heartbeat over HTTPS means that the WebSocket is blocked: the link has had time to come back, or
+/// this is not the first heartbeat since it went.
+pub fn is_blocked(offline_since: Option<DateTime<Utc>>, evidence: &[Evidence], now: DateTime<Utc>) -> bool {
+    offline_since.is_none_or(|since| now - since >= TIME_TO_COME_BACK)
+        || evidence.iter().any(|known| known.code == HTTPS_HEARTBEAT)
+}
+
 /// The list of observations with one more; an older one of the same kind makes place.
 pub fn with_evidence(list: &[Evidence], new: Evidence) -> Vec<Evidence> {
     let mut list: Vec<_> = list.iter().filter(|old| old.code != new.code).cloned().collect();
@@ -220,6 +233,15 @@ mod tests {
     fn the_clouds_own_going_is_no_fault_of_the_store() {
         assert_eq!(after(&End::Drained, Utc::now()), Some(Presence::unknown()));
         assert_eq!(after(&End::Replaced, Utc::now()), None);
+    }
+
+    #[test]
+    fn a_heartbeat_right_after_a_loss_proves_nothing_yet() {
+        let now = Utc::now();
+        let heard = evidence(HTTPS_HEARTBEAT, now, Value::Null);
+        assert!(!is_blocked(Some(now - TimeDelta::seconds(5)), &[], now));
+        assert!(is_blocked(Some(now - TimeDelta::seconds(5)), &[heard], now));
+        assert!(is_blocked(Some(now - TimeDelta::minutes(1)), &[], now));
     }
 
     #[test]

@@ -229,11 +229,13 @@ pub(crate) async fn heartbeat<C: ConnectionTrait>(
     let known = [OfflineCause::VersionUnsupported, OfflineCause::CredentialsRevoked]
         .map(|cause| Some(to_text(&cause)));
     if before.link_state == to_text(&LinkState::Offline) {
-        let heard = presence::evidence("https_heartbeat", now, json!({ "pos_answers": pos_answers }));
         // What can't be read any more is not worth more than what is heard now.
         let evidence: Vec<_> = serde_json::from_value(before.evidence).unwrap_or_default();
+        let blocked = presence::is_blocked(before.link_since, &evidence, now);
+        let params = json!({ "pos_answers": pos_answers });
+        let heard = presence::evidence(presence::HTTPS_HEARTBEAT, now, params);
         row.evidence = Set(json!(presence::with_evidence(&evidence, heard)));
-        if !known.contains(&before.cause) {
+        if blocked && !known.contains(&before.cause) {
             let blocked = Presence::websocket_blocked();
             row.cause = Set(blocked.cause.map(|word| to_text(&word)));
             row.confidence = Set(blocked.confidence.map(|word| to_text(&word)));

@@ -310,9 +310,13 @@ async fn a_heartbeat_without_a_link_hints_at_a_blocked_websocket() {
     admin.when(&store, link("offline")).await;
 
     let beat = json!({"connector_version": "0.1.1", "pos_answers": true});
-    for _ in 0..2 {
-        assert_eq!(store.post("/heartbeat", &beat).await.status, 204);
-    }
+    assert_eq!(store.post("/heartbeat", &beat).await.status, 204);
+    assert_eq!(
+        admin.status(&store).await["link"]["cause"],
+        "connection_lost",
+        "it may be about to come back"
+    );
+    assert_eq!(store.post("/heartbeat", &beat).await.status, 204);
     let status = admin.status(&store).await;
     assert_eq!(status["link"]["state"], "offline");
     assert_eq!(status["link"]["cause"], "websocket_blocked");
@@ -321,6 +325,9 @@ async fn a_heartbeat_without_a_link_hints_at_a_blocked_websocket() {
         status["link"]["evidence"].as_array().unwrap().iter().map(|evidence| &evidence["code"]).collect();
     assert_eq!(codes, ["connection_broken", "https_heartbeat"]);
     assert_eq!(status["link"]["connector_version"], "0.1.1");
+    let _line = store.connect().await;
+    let back = admin.when(&store, link("online")).await;
+    assert_eq!((&back["link"]["cause"], &back["link"]["evidence"]), (&Value::Null, &json!([])));
 
     let refused = store.post("/heartbeat", &json!({"pos_answers": true, "x": 1})).await;
     assert_eq!(refused.problem(), (422, "invalid_request"));
