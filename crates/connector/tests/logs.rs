@@ -6,6 +6,8 @@
 #[path = "logs/support.rs"]
 mod support;
 
+#[path = "logs/any.rs"]
+mod any;
 #[path = "logs/archives.rs"]
 mod archives;
 #[path = "logs/files.rs"]

@@ -10,8 +10,8 @@ use globset::{GlobBuilder, GlobMatcher};
 use super::{CollectError, Watch};
 
 /// Files are opened as they are found, so that one that is rotated meanwhile is still the same. Beyond this
-/// many they are opened when it is their turn: processes may have about a thousand files open.
-const HELD_OPEN: usize = 400;
+/// many they are opened when it is their turn: some systems allow a process 256 open files.
+const HELD_OPEN: usize = 100;
 /// Deeper folders are not looked into.
 const DEEPEST: usize = 64;
 /// More files are not logs.
@@ -55,7 +55,7 @@ impl Found {
     pub(super) fn open(&self) -> io::Result<File> {
         match &self.file {
             Some(file) => file.try_clone(),
-            None => open_same(&self.path, &self.metadata),
+            None => open_same(&self.path),
         }
     }
 }
@@ -77,21 +77,25 @@ pub(super) fn discover(
         pattern.walk(&base, &mut walk)?;
     }
     let Walk { seen, mut refused, .. } = walk;
-    let mut files = Vec::new();
-    for (path, metadata) in seen {
+    let found = |(path, metadata): (PathBuf, Metadata)| {
         let relative = path.strip_prefix(&base).ok().map(Path::to_path_buf);
-        let file = if files.len() < HELD_OPEN {
-            match open_same(&path, &metadata) {
-                Ok(file) => Some(file),
-                Err(error) => {
-                    refused.insert(path, reason(&error));
-                    continue;
-                }
-            }
-        } else {
-            None
-        };
-        files.push(Found { path, relative, metadata, file });
+        Found { path, relative, metadata, file: None }
+    };
+    let mut files: Vec<Found> = seen.into_iter().map(found).collect();
+    // Those that were written last are the ones that may be rotated next.
+    let mut newest: Vec<usize> = (0..files.len()).collect();
+    newest.sort_by_key(|index| std::cmp::Reverse(files[*index].modified()));
+    let mut gone = Vec::new();
+    for index in newest.into_iter().take(HELD_OPEN) {
+        let file = &mut files[index];
+        match open_same(&file.path) {
+            Ok(open) => file.file = Some(open),
+            Err(error) => gone.push((index, reason(&error))),
+        }
+    }
+    gone.sort_unstable();
+    for (index, reason) in gone.into_iter().rev() {
+        refused.insert(files.remove(index).path, reason);
     }
     Ok(Discovered { files, left_out: refused.into_iter().collect() })
 }
@@ -105,8 +109,8 @@ pub(super) fn reason(error: &io::Error) -> String {
     }
 }
 
-/// Opens a file, unless something else has taken its place since it was looked at.
-fn open_same(path: &Path, metadata: &Metadata) -> io::Result<File> {
+/// Opens a regular file, and not what a link points to that takes its place at this very moment.
+fn open_same(path: &Path) -> io::Result<File> {
     let link = fs::symlink_metadata(path)?;
     if !link.is_file() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "replaced"));
@@ -121,7 +125,6 @@ fn open_same(path: &Path, metadata: &Metadata) -> io::Result<File> {
             return Err(io::Error::new(io::ErrorKind::NotFound, "replaced"));
         }
     }
-    let _ = metadata;
     Ok(file)
 }
 

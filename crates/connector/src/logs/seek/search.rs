@@ -139,3 +139,83 @@ impl<'a> Search<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use chrono::DateTime;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::logs::timestamp::Survey;
+
+    const START: i64 = 1_795_000_000;
+
+    /// A file of entries so many seconds apart, each with text of so many bytes after it.
+    fn file(entries: &[(u32, usize)], stray: Option<(usize, i64)>) -> (Source, Vec<(u64, i64)>) {
+        let (mut text, mut places, mut second) = (Vec::new(), Vec::new(), START);
+        let mut add = |second: i64, length: usize| {
+            places.push((text.len() as u64, second * 1_000_000));
+            let time = DateTime::from_timestamp(second, 0).unwrap();
+            text.extend(format!("{} x\n", time.format("%Y-%m-%dT%H:%M:%SZ")).bytes());
+            text.extend((0..length).map(|at| if at + 1 == length || at % 700 == 699 { b'\n' } else { b'y' }));
+        };
+        for (number, (step, length)) in entries.iter().enumerate() {
+            second += i64::from(*step);
+            add(second, *length);
+            if let Some((_, stray)) = stray.filter(|(after, _)| *after == number) {
+                add(stray, 10);
+            }
+        }
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&text).unwrap();
+        (Source::new(file).unwrap(), places)
+    }
+
+    fn times() -> Times {
+        let mut survey = Survey::default();
+        survey.observe(b"2026-11-18T10:00:00Z x");
+        survey.conclude(chrono_tz::UTC, START * 1_000_000).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+        #[test]
+        fn the_range_holds_the_period_and_no_other_entry(
+            entries in prop::collection::vec((prop_oneof![Just(0_u32), 0_u32..100], prop_oneof![9 => 0_usize..200, 1 => 0_usize..9000]), 1..800),
+            from in -500_i64..40_000,
+            length in 1_i64..3_000,
+        ) {
+            let (source, places) = file(&entries, None);
+            let mut times = times();
+            let (from, to) = ((START + from) * 1_000_000, (START + from + length) * 1_000_000);
+            let Ok(range) = Search::new(&source, &mut times).range(from, to) else { panic!("it is in order") };
+            let expected: Vec<u64> =
+                places.iter().filter(|(_, time)| (from..to).contains(time)).map(|(at, _)| *at).collect();
+            let range = range.unwrap_or(0..0);
+            let found: Vec<u64> = places.iter().map(|(at, _)| *at).filter(|at| range.contains(at)).collect();
+            prop_assert_eq!(&found, &expected);
+            if let Some(last) = found.last() {
+                // The text that follows the last entry belongs to it.
+                let next = places.iter().map(|(at, _)| *at).find(|at| at > last).unwrap_or(source.len());
+                prop_assert_eq!(range.end, next);
+            }
+        }
+
+        #[test]
+        fn a_line_out_of_order_is_seen_where_it_matters(
+            entries in prop::collection::vec((1_u32..100, 0_usize..200), 50..800),
+            after in 0_usize..50,
+            back in 1_i64..1000,
+        ) {
+            // In files of this size every line is near a sample.
+            let total: i64 = entries.iter().map(|(step, _)| i64::from(*step)).sum();
+            let at: i64 = entries[..=after].iter().map(|(step, _)| i64::from(*step)).sum();
+            let (source, _) = file(&entries, Some((after, START + at - back)));
+            let mut times = times();
+            let range = Search::new(&source, &mut times).range((START + total / 2) * 1_000_000, (START + total) * 1_000_000);
+            prop_assert!(matches!(range, Err(Stop::Disorder)));
+        }
+    }
+}

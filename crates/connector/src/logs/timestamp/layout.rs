@@ -191,7 +191,26 @@ fn half_of_day(text: &[u8], at: usize, hour: u32) -> Option<(u32, usize)> {
     Some((hour % 12 + if afternoon { 12 } else { 0 }, text.len() - rest.len() + length))
 }
 
-/// Seconds east of UTC at `at`: `Z`, `UTC`, `GMT`, `+02:00`, `+0200`, `+02`, after a space too where that is plain.
+/// Names of zones that mean one offset only, in hours. Others are as if there were none.
+const NAMED_ZONES: [(&[u8], i32); 15] = [
+    (b"UTC", 0),
+    (b"GMT", 0),
+    (b"WET", 0),
+    (b"WEST", 1),
+    (b"CET", 1),
+    (b"CEST", 2),
+    (b"EET", 2),
+    (b"EEST", 3),
+    (b"MSK", 3),
+    (b"EST", -5),
+    (b"EDT", -4),
+    (b"MST", -7),
+    (b"MDT", -6),
+    (b"PST", -8),
+    (b"PDT", -7),
+];
+
+/// Seconds east of UTC at `at`: `Z`, `UTC`, `EET`, `+02:00`, `+0200`, `+02`, after a space too where that is plain.
 fn zone(text: &[u8], at: usize) -> Option<(i32, usize)> {
     let (space, start) = match text.get(at)? {
         b' ' => (true, at + 1),
@@ -201,8 +220,10 @@ fn zone(text: &[u8], at: usize) -> Option<(i32, usize)> {
     let ends = |length: usize| !rest.get(length).is_some_and(u8::is_ascii_alphanumeric);
     let sign = match rest.first()? {
         b'Z' | b'z' if ends(1) => return Some((0, start + 1)),
-        b'U' if rest.starts_with(b"UTC") && ends(3) => return Some((0, start + 3)),
-        b'G' if rest.starts_with(b"GMT") && ends(3) => return Some((0, start + 3)),
+        b'A'..=b'Z' => {
+            let known = NAMED_ZONES.iter().find(|(name, _)| rest.starts_with(name) && ends(name.len()));
+            return known.map(|(name, hours)| (hours * 3600, start + name.len()));
+        }
         b'+' => 1,
         b'-' => -1,
         _ => return None,
@@ -301,13 +322,17 @@ fn month_name(text: &[u8]) -> Option<(Written, usize)> {
     }
     let (clock, length) = clock(&text[at..])?;
     let end = at + length;
-    // The C library's form puts the year last.
-    if text.get(end) == Some(&b' ')
-        && let Some((year, length)) = number(&text[end + 1..], 4, 4)
+    // The C library's form puts the year last, after the zone if there is one.
+    let after_zone = zone(text, end).map_or(end, |(_, end)| end);
+    if text.get(after_zone) == Some(&b' ')
+        && let Some((year, length)) = number(&text[after_zone + 1..], 4, 4)
         && (1990..=2100).contains(&year)
-        && !text.get(end + 1 + length).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b':')
+        && !text
+            .get(after_zone + 1 + length)
+            .is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b':')
     {
-        return Some((Written::Local(date(year.cast_signed(), month, day)? + clock), end + 1 + length));
+        let local = date(year.cast_signed(), month, day)? + clock;
+        return Some((zoned(text, local, end).0, after_zone + 1 + length));
     }
     // Valid in some year: the leap day counts.
     date(2024, month, day)?;
@@ -412,6 +437,9 @@ mod tests {
             (Layout::YearFirst, "20261121100311 x", local("2026-11-21T10:03:11Z")),
             (Layout::MonthName, "Nov 21 2026 10:03:11 x", local("2026-11-21T10:03:11Z")),
             (Layout::MonthName, "Nov 21 10:03:11.25 2026] x", local("2026-11-21T10:03:11.25Z")),
+            (Layout::MonthName, "Nov 21 10:03:11 EET 2026 x", instant("2026-11-21T08:03:11Z")),
+            (Layout::YearFirst, "2026-10-25 03:30:00.5 EEST [7]", instant("2026-10-25T00:30:00.5Z")),
+            (Layout::YearFirst, "2026-11-21 10:03:11 ESTIMATE", local("2026-11-21T10:03:11Z")),
             (Layout::DayMonthName, "21/Nov/2026:10:03:11 +0200] x", instant("2026-11-21T08:03:11Z")),
             (Layout::DayMonthName, "21 nov 2026 10:03:11 GMT", instant("2026-11-21T10:03:11Z")),
             (Layout::Epoch, "1763719391 x", instant("2025-11-21T10:03:11Z")),

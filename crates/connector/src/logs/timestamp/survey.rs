@@ -8,7 +8,7 @@ use super::place::{Place, key_before, names_the_time, starts};
 use super::{AHEAD, Recogniser, Times, means_about};
 
 /// Numbers at the start of a line that mean a moment longer before the file's modification are no epochs.
-const BELIEVED: i64 = 5 * 366 * 24 * 3600 * SECOND;
+const BELIEVED: i64 = 15 * 366 * 24 * 3600 * SECOND;
 /// Files of fewer lines are believed to have times if one line has one; longer ones need two.
 const FEW_LINES: u64 = 50;
 
