@@ -85,7 +85,7 @@ impl Times {
 
     /// The time of the entry that starts with this line; nothing if the line goes on with the entry before it.
     pub fn read(&mut self, line: &[u8]) -> Option<Stamp> {
-        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        let line = visible(line);
         let first = *line.first()?;
         if !self.indented && first.is_ascii_whitespace() {
             return None;
@@ -201,6 +201,16 @@ impl Times {
             })
             .unwrap_or(newest - 1)
     }
+}
+
+/// A line without a byte order mark and the colours of a terminal at its start.
+fn visible(line: &[u8]) -> &[u8] {
+    let mut line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+    while let Some(colour) = line.strip_prefix(b"\x1b[") {
+        let Some(end) = colour.iter().take(16).position(|byte| *byte == b'm') else { break };
+        line = &colour[end + 1..];
+    }
+    line
 }
 
 /// Whether a local time can mean an instant, in some zone, year and order.

@@ -1,5 +1,7 @@
 //! Any files, any period, any limit: what is in the archive is what a plain filter gives, and of that the newest.
 
+use std::fmt::Write;
+
 use chrono::DateTime;
 use proptest::prelude::*;
 
@@ -32,7 +34,7 @@ fn entries(log: &Log, number: usize) -> Vec<(i64, String)> {
         let noise = noise(usize::from(*size), (index * 7919 + number) as u64 + 3);
         let mut text = format!("{} {}\n", at.format("%Y-%m-%dT%H:%M:%SZ"), String::from_utf8(noise).unwrap());
         for line in 0..*lines {
-            text.push_str(&format!("\tat frame {line} of {index}\n"));
+            writeln!(text, "\tat frame {line} of {index}").unwrap();
         }
         all.push((second, text));
     }

@@ -305,7 +305,7 @@ fn contained<'a>(file: &'a FileRecord, piece: &[Block]) -> Contained<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::joined_crc;
+    use super::*;
 
     #[test]
     fn checksums_are_joined() {
@@ -316,5 +316,35 @@ mod tests {
                 joined_crc(libdeflater::crc32(first), libdeflater::crc32(second), second.len() as u32);
             assert_eq!(joined, libdeflater::crc32(text));
         }
+    }
+
+    fn block(file: u32, offset: u64, segment_len: u32, raw_len: u32) -> Block {
+        Block { segment_len, raw_len, ..Block::new(file, offset, b"", &[], 0) }
+    }
+
+    fn sizes(parts: &[Vec<Block>]) -> Vec<usize> {
+        parts.iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn parts_keep_to_the_limits_of_the_format() {
+        let layout = Layout {
+            max_bytes: u64::MAX,
+            part_bytes: PART,
+            manifest_bytes: 1000,
+            overheads: vec![200; 70_000],
+        };
+        // By size: 50 MiB hold 49 blocks of a megabyte with a little on top.
+        let blocks = (0..100).map(|n| block(0, n, 1_060_000, 1 << 20)).collect();
+        assert_eq!(sizes(&layout.deal(blocks)), [49, 49, 2]);
+        // By the text of one entry, as zeros compress a thousandfold.
+        let blocks = (0..5).map(|n| block(0, n, 1000, 1_500_000_000)).collect();
+        assert_eq!(sizes(&layout.deal(blocks)), [2, 2, 1]);
+        let blocks = (0..5).map(|n| block(n, 0, 1000, 1_500_000_000)).collect();
+        assert_eq!(sizes(&layout.deal(blocks)), [5]);
+        // By the number of entries, of which the manifest is one.
+        let blocks = (0..70_000).map(|n| block(n, 0, 10, 10)).collect();
+        assert_eq!(sizes(&layout.deal(blocks)), [59_999, 10_001]);
+        assert_eq!(sizes(&layout.deal(Vec::new())), [0], "an archive of nothing has a manifest still");
     }
 }

@@ -5,7 +5,7 @@ use chrono_tz::Tz;
 use super::clock::Clock;
 use super::layout::{Layout, Order, SECOND, Written};
 use super::place::{Place, key_before, names_the_time, starts};
-use super::{AHEAD, Recogniser, Times, means_about};
+use super::{AHEAD, Recogniser, Times, means_about, visible};
 
 /// Numbers at the start of a line that mean a moment longer before the file's modification are no epochs.
 const BELIEVED: i64 = 15 * 366 * 24 * 3600 * SECOND;
@@ -42,7 +42,7 @@ struct Sequence {
 impl Survey {
     /// Looks at one line.
     pub fn observe(&mut self, line: &[u8]) {
-        let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        let line = visible(line);
         if line.trim_ascii().is_empty() {
             return;
         }
