@@ -319,7 +319,9 @@ mod tests {
     }
 
     fn block(file: u32, offset: u64, segment_len: u32, raw_len: u32) -> Block {
-        Block { segment_len, raw_len, ..Block::new(file, offset, b"", &[], 0) }
+        let mut block = Block::new(file, offset, b"", &[], 0);
+        (block.segment_len, block.raw_len) = (segment_len, raw_len);
+        block
     }
 
     fn sizes(parts: &[Vec<Block>]) -> Vec<usize> {
