@@ -69,7 +69,7 @@ export class MockRows {
     sort: [],
   };
   matching: Row[] = [];
-  private version = 1;
+  version = 1;
   private readonly texts = new Map<string, string>();
 
   constructor(rows: Row[]) {

@@ -149,8 +149,11 @@ export function mock(search: URLSearchParams): Backend {
     },
     summary: async () => rows.summary(),
     async gridWindow(offset, limit) {
-      const { version } = rows.summary();
-      return { version, offset, rows: structuredClone(rows.matching.slice(offset, offset + limit)) };
+      return {
+        version: rows.version,
+        offset,
+        rows: structuredClone(rows.matching.slice(offset, offset + limit)),
+      };
     },
     row: async (id) => structuredClone(rows.rows.find((row) => row.id === id) ?? null),
     async select(op) {

@@ -57,6 +57,10 @@ export class App {
   activityOpen = $state(false);
   columnsOpen = $state(false);
 
+  locale = $derived.by((): 'en' | 'ru' => {
+    if (this.settings.language !== 'system') return this.settings.language;
+    return navigator.language.toLowerCase().startsWith('ru') ? 'ru' : 'en';
+  });
   live = $derived(this.connection.state === 'live');
   /** Why what needs the cloud can't be done; null when it can. */
   cloudReason = $derived(this.live ? null : m.why_cloud());
@@ -79,11 +83,6 @@ export class App {
       failed,
     );
     overwriteGetLocale(() => this.locale);
-  }
-
-  get locale(): 'en' | 'ru' {
-    if (this.settings.language !== 'system') return this.settings.language;
-    return navigator.language.toLowerCase().startsWith('ru') ? 'ru' : 'en';
   }
 
   /** Reads everything once, then lives on events. */

@@ -3,7 +3,10 @@
 import type { Backend, GridSummary, Row, SelectOp } from '../backend/types';
 import { noRows, takeWindow, type Rows } from './rows';
 
-const KEPT_ROWS = 1500;
+const KEPT_ROWS = 600;
+/** Rows read beyond what is on screen, and how near to their end more are read. */
+const AHEAD = 64;
+const NEAR = 24;
 
 /** Where the keyboard is: row -1 is the header. */
 export interface Active {
@@ -61,11 +64,14 @@ export class Grid {
     this.last = { offset, limit };
     if (this.version === this.summary.version) {
       let missing = false;
-      const end = Math.min(offset + limit, this.summary.matching);
-      for (let index = offset; index < end && !missing; index += 1) missing = !this.rows.has(index);
+      const end = Math.min(offset + limit + NEAR, this.summary.matching);
+      for (let index = Math.max(0, offset - NEAR); index < end && !missing; index += 1) {
+        missing = !this.rows.has(index);
+      }
       if (!missing) return;
     }
-    this.want(offset, limit);
+    const start = Math.max(0, offset - AHEAD);
+    this.want(start, offset + limit + AHEAD - start);
   }
 
   async select(op: SelectOp): Promise<void> {
