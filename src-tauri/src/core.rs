@@ -84,8 +84,11 @@ impl Core {
     /// Makes `channel` the one that the core speaks on, and says what holds now.
     pub(crate) fn subscribe(&self, channel: Channel<AppEvent>) {
         *lock(&self.channel) = Some(channel);
-        self.emit(AppEvent::Session { session: lock(&self.session).clone() });
-        self.emit(AppEvent::Connection { connection: self.connection() });
+        // Before the keychain has answered nobody knows who is signed in; it is told then.
+        if *self.started.borrow() {
+            self.emit(AppEvent::Session { session: lock(&self.session).clone() });
+            self.emit(AppEvent::Connection { connection: self.connection() });
+        }
         self.emit(AppEvent::Grid { summary: self.summary() });
         for job in self.jobs() {
             self.emit(AppEvent::Job { job });

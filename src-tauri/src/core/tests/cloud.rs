@@ -9,10 +9,12 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
+use axum::serve::Listener;
 use axum::{Json, Router};
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
 use tokio::sync::{broadcast, watch};
 use uuid::Uuid;
 
@@ -22,7 +24,8 @@ use crate::ipc::Archive;
 /// A cloud on this computer.
 pub(super) struct FakeCloud {
     pub(super) state: Arc<Shared>,
-    address: SocketAddr,
+    scheme: &'static str,
+    pub(super) address: SocketAddr,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -83,7 +86,36 @@ impl FakeCloud {
     }
 
     async fn listen(state: Arc<Shared>, address: SocketAddr) -> Self {
-        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+        let listener = TcpListener::bind(address).await.unwrap();
+        Self::serve_on(listener, state, "http")
+    }
+
+    /// The same behind a certificate that nobody knows; the second value is its fingerprint.
+    pub(super) async fn start_with_tls(address: Option<SocketAddr>) -> (Self, String) {
+        let plain = Self::start(vec![]).await;
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let fingerprint = hex(&Sha256::digest(&certificate));
+        let key = rustls_pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let address = address.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let listener = TlsListener {
+            tcp: TcpListener::bind(address).await.unwrap(),
+            acceptor: tokio_rustls::TlsAcceptor::from(Arc::new(config)),
+        };
+        (Self::serve_on(listener, Arc::clone(&plain.state), "https"), fingerprint)
+    }
+
+    fn serve_on<L>(listener: L, state: Arc<Shared>, scheme: &'static str) -> Self
+    where
+        L: Listener<Addr = SocketAddr> + Send + 'static,
+    {
         let address = listener.local_addr().unwrap();
         let router = router(Arc::clone(&state));
         let mut hang_up = state.hang_up.subscribe();
@@ -92,11 +124,11 @@ impl FakeCloud {
         let task = tokio::spawn(async move {
             axum::serve(listener, router).with_graceful_shutdown(hung_up).await.unwrap();
         });
-        Self { state, address, task }
+        Self { state, scheme, address, task }
     }
 
     pub(super) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// Goes away, with every connection.
@@ -128,6 +160,30 @@ impl FakeCloud {
         *self.state.archive.lock().unwrap() =
             Served { bytes, cuts: cuts.iter().copied().collect(), etag: sha256, ..Served::default() };
         archive
+    }
+}
+
+/// Takes connections through TLS; those that fail are the client's to tell.
+struct TlsListener {
+    tcp: TcpListener,
+    acceptor: tokio_rustls::TlsAcceptor,
+}
+
+impl Listener for TlsListener {
+    type Io = tokio_rustls::server::TlsStream<tokio::net::TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let Ok((socket, address)) = self.tcp.accept().await else { continue };
+            if let Ok(stream) = self.acceptor.accept(socket).await {
+                return (stream, address);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Self::Addr> {
+        self.tcp.local_addr()
     }
 }
 

@@ -269,3 +269,30 @@ async fn a_query_holds_across_a_sign_in() {
     desk.hears(|event| event["connection"]["state"] == "live").await;
     assert_eq!(desk.core.summary().matching, 1);
 }
+
+#[tokio::test]
+async fn a_certificate_is_trusted_by_its_fingerprint_only() {
+    let home = tempfile::tempdir().unwrap();
+    let (cloud, fingerprint) = FakeCloud::start_with_tls(None).await;
+    let mut desk = Desk::start(&home, Stored::default(), Secrets::memory());
+    let url = cloud.url();
+    let sign_in = || desk.core.sign_in(&url, "anna@example.com", "secret".into());
+
+    let error = sign_in().await.unwrap_err();
+    assert_eq!(error.code, "certificate_untrusted", "{error:?}");
+    assert_eq!((error.params["host"].as_str(), &error.params["sha256"]), ("127.0.0.1", &fingerprint));
+    desk.core.trust_certificate(&cloud.url(), &"ab".repeat(32)).unwrap();
+    let error = sign_in().await.unwrap_err();
+    assert_eq!(error.code, "certificate_changed");
+    assert_eq!((&error.params["sha256"], &error.params["pinned"]), (&fingerprint, &"ab".repeat(32)));
+
+    desk.core.trust_certificate(&cloud.url(), &fingerprint.to_uppercase()).unwrap();
+    sign_in().await.unwrap();
+    desk.hears(|event| event["connection"]["state"] == "live").await;
+
+    // Another one at the same place is refused, and the user is told.
+    let address = cloud.address;
+    let _ = cloud.stop().await;
+    let _other = FakeCloud::start_with_tls(Some(address)).await;
+    desk.hears(|event| event["error"]["code"] == "certificate_changed").await;
+}
