@@ -342,6 +342,27 @@ test('Excel gets the visible columns, titled', async () => {
   });
 });
 
+test('the native menu does what the buttons do', async () => {
+  const app = await open('scenario=demo');
+  const choose = (action: 'settings' | 'retrieve_logs' | 'find' | 'export_excel') =>
+    app.page.evaluate((chosen) => window.tillwatchMock?.emit({ type: 'menu', action: chosen }), action);
+  await choose('find');
+  expect(await app.page.evaluate(() => document.activeElement?.id)).toBe('quick-search');
+  await choose('export_excel');
+  await app.page.getByText('214 rows written').waitFor();
+  await app.row(3).click();
+  await choose('retrieve_logs');
+  await app.get('logs-close').click();
+  await choose('settings');
+  await app.get('settings-language').waitFor();
+});
+
+test('a core that signs in by itself is followed', async () => {
+  const app = await open('scenario=signed-out');
+  await app.page.evaluate(() => window.tillwatchMock?.signInByItself());
+  await app.row(0).waitFor();
+});
+
 test('settings take effect at once', async () => {
   const app = await open('scenario=demo');
   await app.page.getByRole('button', { name: 'Settings' }).click();

@@ -24,8 +24,7 @@ export function logsReason(app: App, row: Row): string | null {
   return row.may_retrieve_logs ? null : m.why_permission();
 }
 
-export function resetReason(app: App, row: Row | null): string | null {
-  if (!row) return m.why_select();
+export function resetReason(app: App, row: Row): string | null {
   if (app.cloudReason) return app.cloudReason;
   if (!row.may_reset_database) return m.why_permission();
   if (row.link_state !== 'online') return m.why_offline();

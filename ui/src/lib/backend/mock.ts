@@ -15,6 +15,9 @@ export interface MockControls {
   failNext(call: string, error: Partial<AppError> & { code: string }): void;
   setConnection(connection: Connection): void;
   endSession(): void;
+  /** As a debug build does with a sign-in on its standard input. */
+  signInByItself(): void;
+  emit(event: AppEvent): void;
   /** What the dialogs of the system answer: whether they are confirmed. */
   dialogs: { confirmed: boolean };
   calls: { name: string; args: unknown[] }[];
@@ -93,6 +96,12 @@ export function mock(search: URLSearchParams): Backend {
       emit({ type: 'session', session });
       controls.setConnection({ state: 'session_ended', since: new Date().toISOString() });
     },
+    signInByItself() {
+      session = { state: 'signed_in', ...user, admin: true, remembered: false };
+      emit({ type: 'session', session });
+      controls.setConnection({ state: 'live', since: new Date().toISOString() });
+    },
+    emit,
     dialogs: { confirmed: true },
     calls: [],
   };

@@ -69,10 +69,11 @@ export class App {
 
   private readingSelection = false;
   private selectionStale = false;
+  private loading: Promise<void> | null = null;
   private saving: ReturnType<typeof setTimeout> | undefined;
 
   constructor(readonly backend: Backend) {
-    const failed = (thrown: unknown) => this.notices.error(thrown, m.col_organization());
+    const failed = (thrown: unknown) => this.notices.error(thrown, m.grid_label());
     this.grid = new Grid(backend, (summary) => this.takeSummary(summary), failed);
     this.filters = new Filters(
       backend,
@@ -164,6 +165,7 @@ export class App {
 
   async openLogs(rows?: Row[]): Promise<void> {
     try {
+      if (!rows) await this.grid.chosen;
       const chosen = rows ?? (await this.backend.selectedRows());
       if (chosen.length > 0) this.dialog = { kind: 'logs', rows: chosen };
     } catch (thrown) {
@@ -171,17 +173,24 @@ export class App {
     }
   }
 
-  /** Reads the store anew, so that the dialog speaks of its present database. */
-  async openReset(id: string): Promise<void> {
+  /** For a store, or the one that is selected; read anew, so that the dialog speaks of its present database. */
+  async openReset(id?: string): Promise<void> {
     try {
-      const row = await this.backend.row(id);
-      if (row) this.dialog = { kind: 'reset', row };
+      await this.grid.chosen;
+      const [row, another] = id ? [await this.backend.row(id)] : await this.backend.selectedRows();
+      if (row && !another) this.dialog = { kind: 'reset', row };
     } catch (thrown) {
       this.notices.error(thrown, m.action_reset_database());
     }
   }
 
-  private async load(): Promise<void> {
+  /** Reads what a session shows; asked twice at the same time it does so once. */
+  private load(): Promise<void> {
+    this.loading ??= this.read().finally(() => (this.loading = null));
+    return this.loading;
+  }
+
+  private async read(): Promise<void> {
     const [summary, jobs] = await Promise.all([this.backend.summary(), this.backend.jobs()]);
     for (const job of jobs) this.jobs.set(job.id, job);
     this.takeSummary(summary);
@@ -206,9 +215,15 @@ export class App {
       case 'download':
         this.downloads.set(event.download.id, event.download);
         return;
-      case 'session':
+      case 'session': {
+        const before = this.session?.state;
         this.session = event.session;
+        // The core may sign in by itself.
+        if (event.session.state === 'signed_in' && before !== 'signed_in') {
+          this.load().catch((thrown) => this.notices.error(thrown, m.signin_title()));
+        }
         return;
+      }
       case 'notice':
         return this.notices.error(event.error, m.app_name());
       case 'menu':

@@ -30,6 +30,8 @@ export class Grid {
   active = $state.raw<Active>({ row: 0, column: 0 });
   /** The rows could not be read. */
   failure = $state.raw<unknown>(null);
+  /** Resolves when the core knows of every choice made so far. */
+  chosen: Promise<void> = Promise.resolve();
   /** Where a range starts. */
   private anchor = 0;
   private rows = $state.raw<Rows>(noRows);
@@ -74,8 +76,16 @@ export class Grid {
     this.want(start, offset + limit + AHEAD - start);
   }
 
-  async select(op: SelectOp): Promise<void> {
+  /** Choices take effect in the order in which they were made. */
+  select(op: SelectOp): Promise<void> {
     if (op.op === 'only' || op.op === 'toggle') this.anchor = op.index;
+    // What works on the selection is on before the core has answered.
+    if (op.op === 'only') this.summary = { ...this.summary, selected: 1 };
+    this.chosen = this.chosen.then(() => this.send(op));
+    return this.chosen;
+  }
+
+  private async send(op: SelectOp): Promise<void> {
     try {
       this.onSummary(await this.backend.select(op));
     } catch (thrown) {
