@@ -274,9 +274,12 @@ mod tests {
         assert!(kept.entries.is_empty() && kept.as_of.is_none());
     }
 
+    /// What is wrong with a file, and how it came to be so.
+    type Damage = (&'static str, fn(&Path));
+
     #[test]
     fn what_is_no_cache_is_put_aside_and_replaced() {
-        let damages: [(&str, fn(&Path)); 4] = [
+        let damages: [Damage; 4] = [
             ("noise", |path| std::fs::write(path, [0x55; 9000]).unwrap()),
             ("another program's", |path| {
                 Connection::open(path).unwrap().execute_batch("CREATE TABLE notes (text)").unwrap();

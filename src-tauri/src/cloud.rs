@@ -30,7 +30,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a whole call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long events and archives may be silent. The cloud says something at least every 15 s.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// A token this near to its end is renewed first.
 const RENEW_BEFORE: TimeDelta = TimeDelta::seconds(30);
 /// How often a call that changes nothing twice is tried.

@@ -123,10 +123,10 @@ impl Core {
     }
 
     /// Changes the grid's query.
-    pub(crate) fn set_query(&self, query: GridQuery) -> Result<GridSummary, AppError> {
+    pub(crate) fn set_query(&self, query: &GridQuery) -> Result<GridSummary, AppError> {
         let now = Utc::now();
         let mut fleet = self.fleet();
-        fleet.set_query(&query, now)?;
+        fleet.set_query(query, now)?;
         Ok(fleet.summary(now))
     }
 

@@ -96,6 +96,7 @@ impl From<ErrorCode> for AppError {
 impl AppError {
     /// With what happened this time.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "callers hand over errors, numbers and literals alike")]
     pub fn detail(mut self, detail: impl ToString) -> Self {
         self.detail = Some(detail.to_string());
         self
@@ -103,6 +104,7 @@ impl AppError {
 
     /// With something that the words need.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "callers hand over errors, numbers and literals alike")]
     pub fn param(mut self, name: &str, value: impl ToString) -> Self {
         self.params.insert(name.into(), value.to_string());
         self

@@ -101,7 +101,7 @@ fn write_to(sheet: &Sheet, file: File, folder: &Path) -> Result<File, XlsxError>
     summary::write(&mut workbook, sheet, &words, zone)?;
     let mut writer = BufWriter::new(file);
     workbook.save_to_writer(&mut writer)?;
-    Ok(writer.into_inner().map_err(|error| XlsxError::IoError(error.into_error()))?)
+    writer.into_inner().map_err(|error| XlsxError::IoError(error.into_error()))
 }
 
 fn properties(sheet: &Sheet, words: &Words<'_>) -> DocProperties {

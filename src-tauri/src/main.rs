@@ -9,7 +9,7 @@ fn main() -> std::process::ExitCode {
     tillwatch::run()
 }
 
-/// Starts the program anew with WebKit's DMA-BUF renderer off, unless somebody decided on that: with it windows
+/// Starts the program anew with the webview's DMA-BUF renderer off, unless somebody decided on that: with it windows
 /// may stay blank and rows ghost. In place of this process, as its own environment can't be changed safely.
 #[cfg(target_os = "linux")]
 fn without_dmabuf() -> Option<std::process::ExitCode> {

@@ -29,6 +29,7 @@ const CUT: &str = "cut";
 const COPY: &str = "copy";
 
 /// Does what was chosen, or hands it to the window.
+#[expect(clippy::needless_pass_by_value, reason = "the signature of a menu handler")]
 pub(crate) fn chosen<R: Runtime>(app: &AppHandle<R>, event: MenuEvent) {
     let id = event.id().0.as_str();
     if let Ok(action) = serde_json::from_value::<MenuAction>(id.into()) {

@@ -92,7 +92,7 @@ impl Fleet {
     pub(crate) fn clear(&mut self) {
         let version = self.version.wrapping_add(1);
         let (asked, query) = (std::mem::take(&mut self.asked), std::mem::take(&mut self.query));
-        *self = Self { version, asked, query, ..Self::default() };
+        *self = Self { asked, query, version, ..Self::default() };
     }
 
     /// Takes what a full load found in place of what was there; selected rows stay selected.
@@ -359,7 +359,7 @@ impl Fleet {
                 }
             }
             Stale::Slots(moved) if moved.len() <= self.view.len() / MOVED_ONE_BY_ONE => {
-                self.move_rows(&moved, since)
+                self.move_rows(&moved, since);
             }
             Stale::Slots(_) | Stale::All => self.rebuild(since),
         }

@@ -1,5 +1,6 @@
 //! Answers that are no success, and requests that got none, as the window's errors.
 
+use std::collections::BTreeMap;
 use std::net::UdpSocket;
 
 use reqwest::Response;
@@ -43,7 +44,7 @@ pub(super) async fn check(response: Response) -> Result<Response, AppError> {
         code: problem.code,
         detail: problem.detail,
         request_id: problem.request_id,
-        params: Default::default(),
+        params: BTreeMap::default(),
     };
     for (name, value) in problem.extra {
         match value {

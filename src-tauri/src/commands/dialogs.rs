@@ -6,6 +6,7 @@ use tauri::{AppHandle, Manager, Runtime};
 use tauri_plugin_dialog::{DialogExt, FilePath};
 use tokio::sync::oneshot;
 
+use crate::download::free_path;
 use crate::error::AppError;
 
 /// Asks where to save a file. The extension is added when the user left it out; not every system does.
@@ -59,7 +60,8 @@ fn with_extension(path: PathBuf, extension: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".");
     name.push(extension);
-    path.with_file_name(name)
+    // The dialog asked about the name without the extension only.
+    free_path(&path.with_file_name(name))
 }
 
 #[cfg(test)]
@@ -68,13 +70,17 @@ mod tests {
 
     #[test]
     fn the_extension_is_added_when_it_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("taken.zip"), "").unwrap();
         for (typed, saved) in [
-            ("/tmp/logs", "/tmp/logs.zip"),
-            ("/tmp/logs.zip", "/tmp/logs.zip"),
-            ("/tmp/logs.ZIP", "/tmp/logs.ZIP"),
-            ("/tmp/riga.2026", "/tmp/riga.2026.zip"),
+            ("logs", "logs.zip"),
+            ("logs.zip", "logs.zip"),
+            ("logs.ZIP", "logs.ZIP"),
+            ("riga.2026", "riga.2026.zip"),
+            ("taken", "taken (2).zip"),
+            ("taken.zip", "taken.zip"),
         ] {
-            assert_eq!(with_extension(typed.into(), "zip"), PathBuf::from(saved));
+            assert_eq!(with_extension(folder.path().join(typed), "zip"), folder.path().join(saved));
         }
     }
 }

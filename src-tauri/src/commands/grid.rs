@@ -7,7 +7,7 @@ use crate::ipc::{GridQuery, GridSummary, GridWindow, OutletOption, Row, SelectOp
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn set_query(core: CoreState<'_>, query: GridQuery) -> Answer<GridSummary> {
-    core.set_query(query)
+    core.set_query(&query)
 }
 
 /// What the window shows around the grid.

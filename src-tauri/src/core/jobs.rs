@@ -136,7 +136,9 @@ impl Core {
                 Err(error) => return Err(error),
             }
         }
-        newest.into_iter().for_each(|job| self.job_changed(job));
+        for job in newest {
+            self.job_changed(job);
+        }
         Ok(())
     }
 

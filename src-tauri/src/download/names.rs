@@ -33,10 +33,13 @@ pub(crate) fn free_path(path: &Path) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let ending =
         path.extension().map(|extension| format!(".{}", extension.to_string_lossy())).unwrap_or_default();
-    std::iter::once(path.to_owned())
-        .chain((2..).map(|n| path.with_file_name(format!("{stem} ({n}){ending}"))))
-        .find(|path| path.symlink_metadata().is_err())
-        .unwrap_or_else(|| path.to_owned())
+    let mut free = path.to_owned();
+    let mut number = 1;
+    while free.symlink_metadata().is_ok() {
+        number += 1;
+        free = path.with_file_name(format!("{stem} ({number}){ending}"));
+    }
+    free
 }
 
 /// Marks that turn text around or have no shape, by which `gpj.exe` can look like a picture.

@@ -35,7 +35,7 @@ pub(super) fn columns(asked: &[ExportColumn], words: &Words<'_>) -> Vec<Column> 
             |title: &str, width, cell| columns.push(Column { title: title.to_owned(), width, cell });
         match key.as_str() {
             "link" => {
-                push(title, SHORT, |entry, words| Cell::Text(words.code("link", entry.link_state.as_str())))
+                push(title, SHORT, |entry, words| Cell::Text(words.code("link", entry.link_state.as_str())));
             }
             "organization" => push(title, TEXT, |entry, _| text(&entry.organization)),
             "chain" => push(title, TEXT, |entry, _| text(&entry.chain)),
@@ -44,10 +44,10 @@ pub(super) fn columns(asked: &[ExportColumn], words: &Words<'_>) -> Vec<Column> 
             "name" => push(title, SHORT, |entry, _| text(&entry.name)),
             "pos_version" => push(title, SHORT, |entry, _| text_or_empty(entry.pos_version.as_deref())),
             "required_version" => {
-                push(title, SHORT, |entry, _| text_or_empty(entry.required_version.as_deref()))
+                push(title, SHORT, |entry, _| text_or_empty(entry.required_version.as_deref()));
             }
             "connector_version" => {
-                push(title, SHORT, |entry, _| text_or_empty(entry.connector_version.as_deref()))
+                push(title, SHORT, |entry, _| text_or_empty(entry.connector_version.as_deref()));
             }
             "version_updated_at" => push(title, TIME, |entry, _| time(entry.version_updated_at)),
             "last_report_at" => push(title, TIME, |entry, _| time(entry.last_report_at)),

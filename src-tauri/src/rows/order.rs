@@ -132,8 +132,8 @@ fn payload(entry: &Entry, column: Column, skip: usize) -> Option<u128> {
     if let Column::Text(text) = column {
         return entry.text(text).map(|text| text_key(text.as_bytes(), skip));
     }
-    if let Some(version) = version(entry, column) {
-        return version.map(VersionKey::packed);
+    if let Some(version) = version(column) {
+        return version(entry).map(VersionKey::packed);
     }
     number(entry, column).map(|number| ((i128::from(number) - i128::from(i64::MIN)) as u128) << 1)
 }
@@ -180,18 +180,18 @@ fn compare_by(a: &Entry, b: &Entry, column: Column, descending: bool) -> Orderin
     if let Column::Text(text) = column {
         return nulls_last(a.text(text), b.text(text), descending);
     }
-    if let (Some(a), Some(b)) = (version(a, column), version(b, column)) {
-        return nulls_last(a.map(VersionKey::order), b.map(VersionKey::order), descending);
+    if let Some(version) = version(column) {
+        return nulls_last(version(a).map(VersionKey::order), version(b).map(VersionKey::order), descending);
     }
     nulls_last(number(a, column), number(b, column), descending)
 }
 
-/// The version that a column shows; none if it shows something else.
-fn version(entry: &Entry, column: Column) -> Option<Option<&VersionKey>> {
+/// How to find the version that a column shows; none if it shows something else.
+fn version(column: Column) -> Option<fn(&Entry) -> Option<&VersionKey>> {
     match column {
-        Column::PosVersion => Some(entry.pos_version_key()),
-        Column::RequiredVersion => Some(entry.required_version_key()),
-        Column::ConnectorVersion => Some(entry.connector_version_key()),
+        Column::PosVersion => Some(Entry::pos_version_key),
+        Column::RequiredVersion => Some(Entry::required_version_key),
+        Column::ConnectorVersion => Some(Entry::connector_version_key),
         _ => None,
     }
 }

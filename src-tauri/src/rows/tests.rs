@@ -349,7 +349,7 @@ fn naive(rows: &[Row], query: &GridQuery) -> Vec<String> {
         })
         .collect();
     rows.sort_by(|a, b| {
-        let by_columns = query.sort.iter().map(|sort| {
+        let mut by_columns = query.sort.iter().map(|sort| {
             let order = |a: Option<std::cmp::Ordering>, a_missing: bool, b_missing: bool| match a {
                 Some(order) if sort.descending => order.reverse(),
                 Some(order) => order,
@@ -386,7 +386,7 @@ fn naive(rows: &[Row], query: &GridQuery) -> Vec<String> {
                 }
             }
         });
-        by_columns.filter(|order| order.is_ne()).next().unwrap_or_else(|| a.id.cmp(&b.id))
+        by_columns.find(|order| order.is_ne()).unwrap_or_else(|| a.id.cmp(&b.id))
     });
     rows.iter().map(|row| row.id.clone()).collect()
 }

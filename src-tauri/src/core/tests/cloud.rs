@@ -225,6 +225,7 @@ pub(super) fn problem(status: u16, code: &str, extra: &Value) -> Response {
     (StatusCode::from_u16(status).unwrap(), kind, body.to_string()).into_response()
 }
 
+#[expect(clippy::result_large_err, reason = "a response, as handlers give it")]
 fn authorize(state: &Shared, headers: &HeaderMap) -> Result<(), Response> {
     let (number, _) = *state.tokens.lock().unwrap();
     let good = format!("Bearer access-{number}");

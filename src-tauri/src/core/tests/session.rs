@@ -264,7 +264,7 @@ async fn a_query_holds_across_a_sign_in() {
     let home = tempfile::tempdir().unwrap();
     let cloud = FakeCloud::start(vec![status(1, json!({})), status(2, failed())]).await;
     let mut desk = Desk::start(&home, Stored::default(), Secrets::memory());
-    desk.core.set_query(GridQuery { problems_only: true, ..GridQuery::default() }).unwrap();
+    desk.core.set_query(&GridQuery { problems_only: true, ..GridQuery::default() }).unwrap();
     desk.core.sign_in(&cloud.url(), "anna@example.com", "secret".into()).await.unwrap();
     desk.hears(|event| event["connection"]["state"] == "live").await;
     assert_eq!(desk.core.summary().matching, 1);
