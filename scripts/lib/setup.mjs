@@ -15,6 +15,7 @@ const packages = {
     'xdotool',
     'dbus-x11',
     'gnome-keyring',
+    'imagemagick',
     // The web UI in a browser.
     'chromium',
     'fonts-noto-core',

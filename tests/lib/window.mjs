@@ -1,5 +1,5 @@
 // The real window, driven through WebKit's own driver, and its native dialogs through X.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -60,7 +60,9 @@ class Window {
   /** Replaces what stands in a field, as a person would. */
   async type(testId, text) {
     const element = await this.find(testId);
-    await element.sendKeys(Key.chord(Key.CONTROL, 'a'), Key.DELETE, text);
+    await element.sendKeys(Key.chord(Key.CONTROL, 'a'));
+    await element.sendKeys(Key.DELETE);
+    await element.sendKeys(text);
   }
 
   async text(testId) {
@@ -87,10 +89,17 @@ class Window {
     );
   }
 
-  /** Keeps a picture of the page in tests/out. */
-  async picture(name) {
+  /** Keeps a picture of the window in tests/out: from the screen, as the driver's own screenshots never come back. */
+  picture(name) {
     mkdirSync(pictures, { recursive: true });
-    writeFileSync(path.join(pictures, `${name}.png`), await this.driver.takeScreenshot(), 'base64');
+    const windows = spawnSync('xdotool', ['search', '--onlyvisible', '--name', '^Tillwatch$'], {
+      encoding: 'utf8',
+    });
+    const id = windows.stdout.trim().split('\n').pop();
+    const ended = spawnSync('import', ['-window', id, path.join(pictures, `${name}.png`)], {
+      encoding: 'utf8',
+    });
+    if (ended.status !== 0) throw new Error(`no picture of ${name}: ${ended.stderr}`);
   }
 }
 
@@ -153,4 +162,18 @@ function listening(port) {
         socket.once('error', () => resolve(undefined));
       }),
   );
+}
+
+/** Steps of one story: each builds on the one before, so the first that fails ends it, with a picture of the window. */
+export function story(t, picture) {
+  return async (name, work) => {
+    try {
+      await work();
+      t.diagnostic(name);
+    } catch (error) {
+      picture();
+      error.message = `${name}: ${error.message}`;
+      throw error;
+    }
+  };
 }

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { stop } from '../../scripts/lib/run.mjs';
 import { addUser, scene } from '../lib/scene.mjs';
-import { openWindow } from '../lib/window.mjs';
+import { openWindow, story } from '../lib/window.mjs';
 
 const alert = (window) => window.driver.findElement({ css: '[role="alert"]' }).getText();
 
@@ -24,8 +24,9 @@ test('addresses that are no cloud, a user without grants, a damaged cache', asyn
   const home = path.join(cloud.folder, 'desktop');
   mkdirSync(home);
   let window = await openWindow(t, home);
+  const step = story(t, () => window.picture('failed-refusals'));
 
-  await t.test('an address that answers something else is told from one that does not answer', async () => {
+  await step('an address that answers something else is told from one that does not answer', async () => {
     const server = http.createServer((_, answer) => answer.end('<h1>Router login</h1>'));
     await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
     t.after(() => server.close());
@@ -44,25 +45,25 @@ test('addresses that are no cloud, a user without grants, a damaged cache', asyn
       );
     }
     assert.equal(new Set(told).size, 3, told.join('\n'));
-    await window.picture('no-cloud');
+    window.picture('no-cloud');
   });
 
-  await t.test('a user without grants sees why there is nothing to see', async () => {
+  await step('a user without grants sees why there is nothing to see', async () => {
     await signIn(window, cloud.url, nobody);
     await window.click('trust-certificate');
     await window.find('status-grid');
     await window.until('the page says so', async () =>
       /outlet setup/i.test(await window.driver.findElement({ css: 'main' }).getText()),
     );
-    await window.picture('no-grants');
+    window.picture('no-grants');
   });
 
-  await t.test('a grant shows its stores without a new sign-in', async () => {
+  await step('a grant shows its stores without a new sign-in', async () => {
     cloud.cli('user', 'grant', '--email', nobody.email, '--all', '--permission', 'outlet_setup');
     await window.find(`row-${cloud.stores[0].id}`);
   });
 
-  await t.test('a cache full of noise is put aside and filled again', async () => {
+  await step('a cache full of noise is put aside and filled again', async () => {
     await window.close();
     const cache = readdirSync(home, { recursive: true }).find((name) => /cache.*\.sqlite3$/.test(name));
     assert.ok(cache, readdirSync(home, { recursive: true }).join());
