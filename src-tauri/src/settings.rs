@@ -1,6 +1,7 @@
 //! What the user chose, and which certificates they trust: `settings.json`.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tauri::{AppHandle, Runtime};
 use tauri_plugin_store::StoreExt;
+use tempfile::NamedTempFile;
 use url::Url;
 
 use crate::error::{AppError, LocalCode};
@@ -106,11 +108,21 @@ pub(crate) fn open<R: Runtime>(
                 store.set(key, value);
             }
         }
-        store.save().map_err(|error| {
-            AppError::from(LocalCode::FileUnwritable).detail(error).param("path", path.display())
-        })
+        let values: serde_json::Map<String, Value> = store.entries().into_iter().collect();
+        write_whole(&path, &values)
     });
     Ok((preferences, put_aside))
+}
+
+/// Writes the file as the store would, but whole or not at all: a crash must not cost the settings.
+fn write_whole(path: &Path, values: &serde_json::Map<String, Value>) -> Result<(), AppError> {
+    let failed = |error: std::io::Error| AppError::from_io(&error, path);
+    let bytes = serde_json::to_vec_pretty(values).map_err(|error| failed(error.into()))?;
+    let mut file = NamedTempFile::new_in(path.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+    file.write_all(&bytes).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
 }
 
 /// The settings of a file that an older version may have written: what it does not say is as at the first start.
@@ -159,6 +171,36 @@ mod tests {
         assert_eq!(settings.theme, Theme::System);
         assert_eq!(settings.last_email.as_deref(), Some("anna@example.com"));
         assert_eq!(merged(None), Settings::default());
+    }
+
+    /// An app with nothing but the store.
+    fn app() -> tauri::App<tauri::test::MockRuntime> {
+        tauri::test::mock_builder()
+            .plugin(tauri_plugin_store::Builder::new().build())
+            .build(tauri::test::mock_context(tauri::test::noop_assets()))
+            .unwrap()
+    }
+
+    #[test]
+    fn what_was_saved_is_there_after_a_restart() {
+        let home = tempfile::tempdir().unwrap();
+        let url: Url = "https://cloud.example.com".parse().unwrap();
+        let (preferences, put_aside) = open(app().handle(), home.path()).unwrap();
+        assert!(put_aside.is_none());
+        preferences.save_sign_in(&url, "anna@example.com").unwrap();
+        preferences.save_pin(&url, "ab".repeat(32)).unwrap();
+        let chosen = Settings { theme: Theme::Dark, last_email: None, ..preferences.settings() };
+        preferences.save_settings(chosen).unwrap();
+
+        let (preferences, _) = open(app().handle(), home.path()).unwrap();
+        assert_eq!(preferences.settings().theme, Theme::Dark);
+        assert_eq!(
+            preferences.settings().last_email.as_deref(),
+            Some("anna@example.com"),
+            "not the window's to change"
+        );
+        assert_eq!(preferences.pin(&url), Some("ab".repeat(32)));
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);
     }
 
     #[test]
