@@ -10,6 +10,7 @@ import { cloudCommand, importFleet, request, signIn, startCloud } from '../../sc
 import { demoLoyalty } from '../../scripts/lib/demo-data.mjs';
 import { start, stop } from '../../scripts/lib/run.mjs';
 import { program as builtProgram, targetDir } from '../../scripts/lib/setup.mjs';
+import { atEnd } from './at-end.mjs';
 
 const target = process.env.TILLWATCH_TARGET ?? targetDir();
 
@@ -19,7 +20,7 @@ export const program = (name) => builtProgram(name, target);
 /** A folder that is removed when the test ends. */
 export function temporaryFolder(t) {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'tillwatch-test-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+  atEnd(t, () => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
   return folder;
 }
 
@@ -47,7 +48,7 @@ export async function scene(t, lines) {
   const self = { folder, dataDir, admin, enrollments: file, stores, cli };
   self.startCloud = async (listen) => {
     const started = await startCloud(program('tillwatch-cloud'), dataDir, { listen });
-    t.after(() => stop(started.child));
+    atEnd(t, () => stop(started.child));
     Object.assign(self, started);
     return self;
   };
@@ -104,7 +105,7 @@ export function store(t, scene, index, { toml } = {}) {
   };
   self.run = async () => {
     const { child } = await start(program('tillwatch-connector'), ['run', '--data-dir', dataDir], {});
-    t.after(() => stop(child));
+    atEnd(t, () => stop(child));
     self.connector = child;
     return self;
   };
@@ -145,7 +146,7 @@ export function follow(t, scene, patience = 60_000) {
   );
   events.on('error', () => undefined);
   events.end();
-  t.after(() => events.destroy());
+  atEnd(t, () => events.destroy());
 
   const wait = (kind, id, fetch) => (what, test) =>
     new Promise((resolve, reject) => {

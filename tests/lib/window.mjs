@@ -7,6 +7,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { Builder, By, Capabilities, Key, until } from 'selenium-webdriver';
 import { stop } from '../../scripts/lib/run.mjs';
 import { program } from './scene.mjs';
+import { atEnd } from './at-end.mjs';
 
 const pictures = path.join(path.dirname(fileURLToPath(import.meta.url)), '..', 'out');
 
@@ -18,7 +19,7 @@ export async function openWindow(t, home, { args = [] } = {}) {
     env: { ...process.env, TAURI_AUTOMATION: 'true', TAURI_WEBVIEW_AUTOMATION: 'true', TILLWATCH_HOME: home },
   });
   service.exited = new Promise((resolve) => service.once('exit', resolve));
-  t.after(() => stop(service));
+  atEnd(t, () => stop(service));
   await listening(port);
   const capabilities = new Capabilities();
   capabilities.set('browserName', 'wry');
@@ -34,7 +35,7 @@ export async function openWindow(t, home, { args = [] } = {}) {
     await driver.quit().catch(() => undefined);
     await stop(service);
   };
-  t.after(close);
+  atEnd(t, close);
   return new Window(driver, close);
 }
 

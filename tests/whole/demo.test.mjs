@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { root, start, stop } from '../../scripts/lib/run.mjs';
 import { signIn } from '../../scripts/lib/cloud.mjs';
 import { eventually } from '../lib/window.mjs';
+import { atEnd } from '../lib/at-end.mjs';
 
 test('the demo shows twelve stores with their troubles, and ends when asked', async (t) => {
   const seen = {};
@@ -19,7 +20,7 @@ test('the demo shows twelve stores with their troubles, and ends when asked', as
       return line.startsWith('Ctrl-C') ? seen : undefined;
     },
   });
-  t.after(() => stop(child, 30_000));
+  atEnd(t, () => stop(child, 30_000));
   const cloud = { url: seen.url, ca: seen.certificate };
   const call = await signIn(cloud, seen['e-mail'], seen.password);
   await eventually(

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { addUser, follow, importLine, program, scene, store } from '../lib/scene.mjs';
+import { atEnd } from '../lib/at-end.mjs';
 
 const csvHead = 'chain,outlet,crm_id,address,time_zone,pos_server';
 
@@ -161,7 +162,7 @@ test('enrolling at an address that is no cloud says so and leaves nothing behind
   const cloud = await scene(t, [{ outlet: 'Riga Centrs' }]);
   const server = http.createServer((_, answer) => answer.end('<h1>Router login</h1>'));
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.after(() => server.close());
+  atEnd(t, () => server.close());
   const riga = store(t, cloud, 0);
   for (const url of [`http://127.0.0.1:${server.address().port}`, 'not an address', 'https://127.0.0.1:1']) {
     const { exitCode, output } = await riga.enroll(['--ca', cloud.ca], { url });

@@ -10,6 +10,7 @@ import { demoStores } from '../../scripts/lib/demo-data.mjs';
 import { sha256 } from '../lib/archives.mjs';
 import { fillLoyalty, follow, program, scene } from '../lib/scene.mjs';
 import { answerDialog, byTestId, eventually, openWindow, story } from '../lib/window.mjs';
+import { atEnd } from '../lib/at-end.mjs';
 
 test('the morning of a manager', async (t) => {
   const cloud = await scene(t, demoStores(12));
@@ -22,7 +23,7 @@ test('the morning of a manager', async (t) => {
     ['run', '--cloud', cloud.url, '--enrollments', cloud.enrollments, '--ca', cloud.ca, '--troubles', 'demo'],
     { ready: (line) => (/^fleet of 12 stores is running$/.test(line) ? true : undefined) },
   );
-  t.after(() => stop(fleet));
+  atEnd(t, () => stop(fleet));
   const rows = await settled(cloud, events);
   const red = rows.filter((row) => row.highlight === 'error');
   const yellow = rows.filter((row) => row.highlight === 'update_required');

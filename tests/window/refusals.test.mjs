@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import { stop } from '../../scripts/lib/run.mjs';
 import { addUser, scene } from '../lib/scene.mjs';
 import { openWindow, story } from '../lib/window.mjs';
+import { atEnd } from '../lib/at-end.mjs';
 
 const alert = (window) => window.driver.findElement({ css: '[role="alert"]' }).getText();
 
@@ -29,7 +30,7 @@ test('addresses that are no cloud, a user without grants, a damaged cache', asyn
   await step('an address that answers something else is told from one that does not answer', async () => {
     const server = http.createServer((_, answer) => answer.end('<h1>Router login</h1>'));
     await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-    t.after(() => server.close());
+    atEnd(t, () => server.close());
     const told = [];
     for (const url of [
       `http://127.0.0.1:${server.address().port}`,
