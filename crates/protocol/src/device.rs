@@ -117,7 +117,8 @@ impl Signer {
             exp: (now + TimeDelta::seconds(LIFE_SECONDS)).timestamp(),
             jti: Uuid::new_v4(),
         };
-        jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &self.key).expect("plain claims and a checked key")
+        jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &claims, &self.key)
+            .expect("plain claims and a checked key")
     }
 }
 
@@ -157,7 +158,12 @@ pub fn claimed_device(token: &str) -> Option<DeviceId> {
 }
 
 /// Checks signature, cloud and time of a token. That its `jti` is new is the caller's to check.
-pub fn verify(token: &str, public_key: &str, cloud: CloudId, now: DateTime<Utc>) -> Result<Claims, TokenError> {
+pub fn verify(
+    token: &str,
+    public_key: &str,
+    cloud: CloudId,
+    now: DateTime<Utc>,
+) -> Result<Claims, TokenError> {
     let key = public_key_bytes(public_key).ok_or(TokenError::Invalid)?;
     let mut rules = Validation::new(Algorithm::EdDSA);
     rules.set_audience(&[cloud.to_string()]);

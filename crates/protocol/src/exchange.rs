@@ -313,7 +313,8 @@ mod tests {
 
     #[test]
     fn the_checksum_sees_every_field() {
-        let program = Program { id: Uuid::nil(), name: "Bonus".into(), bonus_basis_points: 500, active: true };
+        let program =
+            Program { id: Uuid::nil(), name: "Bonus".into(), bonus_basis_points: 500, active: true };
         let sum = |program: &Program| checksum([&Row::Programs(program.clone())]);
         let before = sum(&program);
         assert_eq!(before.len(), 64);
@@ -324,8 +325,12 @@ mod tests {
 
     #[test]
     fn changes_survive_the_wire() {
-        let account =
-            GuestAccount { id: Uuid::nil(), guest_id: Uuid::nil(), program_id: Uuid::nil(), balance: Amount(-105) };
+        let account = GuestAccount {
+            id: Uuid::nil(),
+            guest_id: Uuid::nil(),
+            program_id: Uuid::nil(),
+            balance: Amount(-105),
+        };
         for row in [
             RowChange::Upsert { row: Row::GuestAccounts(account) },
             RowChange::Delete { table: Table::Guests, row_id: Uuid::nil() },

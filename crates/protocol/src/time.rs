@@ -35,8 +35,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
 /// Writes a duration in the form that [`parse_duration`] reads; parts of a second are dropped.
 pub fn format_duration(duration: Duration) -> String {
     let total = duration.as_secs();
-    let (days, hours, minutes, seconds) =
-        (total / 86_400, total / 3_600 % 24, total / 60 % 60, total % 60);
+    let (days, hours, minutes, seconds) = (total / 86_400, total / 3_600 % 24, total / 60 % 60, total % 60);
     let part = |n: u64, unit: char| if n == 0 { String::new() } else { format!("{n}{unit}") };
     let clock = part(hours, 'H') + &part(minutes, 'M') + &part(seconds, 'S');
     match (days, clock.is_empty()) {
@@ -83,8 +82,22 @@ mod tests {
     #[test]
     fn what_is_no_duration_is_refused() {
         for text in [
-            "", "P", "PT", "5H", "PT5", "P1M", "P1Y", "PT1M1H", "PT1H1H", "PT-1H", "PT1.5H", "P1DT", "pt5h",
-            "PT99999999999999999999H", "P40000D", "PTéH",
+            "",
+            "P",
+            "PT",
+            "5H",
+            "PT5",
+            "P1M",
+            "P1Y",
+            "PT1M1H",
+            "PT1H1H",
+            "PT-1H",
+            "PT1.5H",
+            "P1DT",
+            "pt5h",
+            "PT99999999999999999999H",
+            "P40000D",
+            "PTéH",
         ] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
