@@ -93,7 +93,7 @@ impl SignInGuard {
 #[utoipa::path(
     post, path = "/sessions", tag = "session", security(()), request_body = SignIn,
     responses(
-        (status = 201, body = Tokens),
+        (status = 200, body = Tokens),
         (status = 401, description = "`invalid_credentials`", body = Problem, content_type = "application/problem+json"),
         (status = 429, description = "`rate_limited`: ten wrong passwords; `Retry-After` tells when", body = Problem, content_type = "application/problem+json"),
     )
@@ -101,7 +101,7 @@ impl SignInGuard {
 async fn sign_in(
     State(state): State<AppState>,
     Json(body): Json<SignIn>,
-) -> ApiResult<(StatusCode, axum::Json<Tokens>)> {
+) -> ApiResult<axum::Json<Tokens>> {
     let email = user::normal_email(&body.email);
     if body.password.len() > MAX_PASSWORD_BYTES || email.len() > 1024 {
         return Err(wrong_credentials());
@@ -153,7 +153,7 @@ async fn sign_in(
     audit::append(&tx, Entry::new(now, Actor::User(user.id), "session.started", format!("session:{id}")))
         .await?;
     tx.commit().await?;
-    Ok((StatusCode::CREATED, axum::Json(answer(tokens, user, now))))
+    Ok(axum::Json(answer(tokens, user, now)))
 }
 
 /// Changes the tokens for new ones. A refresh token is good once; using it again ends the session.

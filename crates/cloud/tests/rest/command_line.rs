@@ -73,7 +73,7 @@ fn client(data_dir: &Path) -> Client {
 async fn sign_in(client: &Client, url: &str, email: &str, password: &str) -> String {
     let body = json!({"email": email, "password": password});
     let response = client.post(format!("{url}/api/v1/sessions")).json(&body).send().await.unwrap();
-    assert_eq!(response.status(), StatusCode::CREATED);
+    assert_eq!(response.status(), StatusCode::OK);
     response.json::<Value>().await.unwrap()["access_token"].as_str().unwrap().to_owned()
 }
 

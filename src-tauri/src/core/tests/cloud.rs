@@ -249,7 +249,7 @@ fn user() -> Value {
 async fn sign_in(State(state): S, Json(body): Json<Value>) -> Response {
     if body["password"] == "secret" {
         state.tokens.lock().unwrap().1 = true;
-        (StatusCode::CREATED, tokens(&state)).into_response()
+        tokens(&state).into_response()
     } else {
         problem(401, "invalid_credentials", &json!({}))
     }
