@@ -324,20 +324,4 @@ mod tests {
         remove(&path);
         assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
     }
-
-    #[test]
-    #[ignore = "a measurement: cargo test -p tillwatch --release -- --ignored --nocapture how_long"]
-    fn how_long_reading_100_000_rows_takes() {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join(FILE);
-        let mut cache = open(&path).unwrap().cache;
-        cache.claim(&url(), &me()).unwrap();
-        let start = std::time::Instant::now();
-        cache.write(&entries(100_000), &[], now()).unwrap();
-        println!("{:>8.2?} to write", start.elapsed());
-        drop(cache);
-        let start = std::time::Instant::now();
-        let kept = open(&path).unwrap().kept.unwrap();
-        println!("{:>8.2?} to read {}", start.elapsed(), kept.entries.len());
-    }
 }

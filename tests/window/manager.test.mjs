@@ -151,6 +151,32 @@ test('the morning of a manager', async (t) => {
     }
   });
 
+  await step('the window speaks Russian, in the dark too', async () => {
+    const choose = async (testId, value) => {
+      await window.driver.executeScript(
+        'arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event("change", { bubbles: true }))',
+        await window.find(testId),
+        value,
+      );
+    };
+    const heading = () => window.driver.findElement({ css: '[role="columnheader"]' }).getText();
+    const english = await heading();
+    await window.driver.findElement({ css: 'button[aria-label="Settings"]' }).click();
+    await choose('settings-theme', 'dark');
+    await choose('settings-language', 'ru');
+    await window.until('the settings are in Russian', async () =>
+      /Тема/.test(await window.driver.findElement({ css: '[role="dialog"]' }).getText()),
+    );
+    window.picture('settings-russian-dark');
+    await window.driver.actions().sendKeys(Key.ESCAPE).perform();
+    assert.notEqual(await heading(), english);
+    window.picture('stores-russian-dark');
+    await window.driver.findElement({ css: 'button[aria-label="Настройки"]' }).click();
+    await choose('settings-language', 'en');
+    await choose('settings-theme', 'light');
+    await window.driver.actions().sendKeys(Key.ESCAPE).perform();
+  });
+
   await step('without the cloud the last known rows stay, with a banner, also after a restart', async () => {
     await stop(cloud.child);
     await window.find('offline-banner', 60_000);

@@ -420,33 +420,3 @@ proptest! {
         }
     }
 }
-
-/// Prints how long queries take; run by hand in a release build.
-#[test]
-#[ignore = "a measurement: cargo test -p tillwatch --release -- --ignored --nocapture how_long"]
-fn how_long_queries_take_over_100_000_rows() {
-    let mut fleet = fleet((0..100_000).map(|n| status(n, json!({}))).collect());
-    let sorted = |column: &str| GridQuery { sort: vec![by(column, true)], ..GridQuery::default() };
-    let search = |text: &str| GridQuery { search: text.into(), ..GridQuery::default() };
-    for query in [
-        search("o"),
-        search("outlet 0999"),
-        search("nothing"),
-        sorted("organization"),
-        sorted("link"),
-        sorted("address"),
-    ] {
-        let start = std::time::Instant::now();
-        fleet.set_query(&query, now()).unwrap();
-        let summary = fleet.summary(now());
-        println!("{:>8.2?} {} {:?}", start.elapsed(), summary.matching, (query.search, query.sort));
-    }
-    let start = std::time::Instant::now();
-    for n in 0..1000 {
-        fleet.apply(status(n * 97, json!({"revision": 1_000_000, "link": {"state": "offline"}})));
-    }
-    println!("{:>8.2?} for 1,000 changes", start.elapsed());
-    let start = std::time::Instant::now();
-    fleet.summary(now());
-    println!("{:>8.2?} to see them", start.elapsed());
-}

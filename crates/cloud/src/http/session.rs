@@ -98,10 +98,7 @@ impl SignInGuard {
         (status = 429, description = "`rate_limited`: ten wrong passwords; `Retry-After` tells when", body = Problem, content_type = "application/problem+json"),
     )
 )]
-async fn sign_in(
-    State(state): State<AppState>,
-    Json(body): Json<SignIn>,
-) -> ApiResult<axum::Json<Tokens>> {
+async fn sign_in(State(state): State<AppState>, Json(body): Json<SignIn>) -> ApiResult<axum::Json<Tokens>> {
     let email = user::normal_email(&body.email);
     if body.password.len() > MAX_PASSWORD_BYTES || email.len() > 1024 {
         return Err(wrong_credentials());
