@@ -22,7 +22,7 @@ export default ts.config(
   ...svelte.configs.prettier,
   { files: ['ui/src/**'], languageOptions: { globals: globals.browser } },
   {
-    files: ['scripts/**', 'tests/**', 'ui/tests/**', '*.js', 'ui/*.{js,ts}', 'ui/scripts/**'],
+    files: ['scripts/**', 'benches/**', 'tests/**', 'ui/tests/**', '*.js', 'ui/*.{js,ts}', 'ui/scripts/**'],
     languageOptions: { globals: { ...globals.node, ...globals.browser } },
   },
   {

@@ -67,9 +67,18 @@ try {
   }
   if (wants('window')) {
     await step('Tests of the window', () =>
-      run('node', ['tests/window/session.mjs', '--test', '--test-timeout=300000', ...stories('window')], {
-        env,
-      }),
+      // One after the other: they share a screen, and a dialog needs the focus.
+      run(
+        'node',
+        [
+          'tests/window/session.mjs',
+          '--test',
+          '--test-concurrency=1',
+          '--test-timeout=300000',
+          ...stories('window'),
+        ],
+        { env },
+      ),
     );
   }
   process.stdout.write('\nEverything passed.\n');

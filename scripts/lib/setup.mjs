@@ -25,6 +25,8 @@ const packages = {
     'python3',
     'python3-openpyxl',
   ],
+  // Peers to measure against.
+  bench: ['ripgrep'],
 };
 
 /** Installs what is missing of the system packages, or says which commands would. */

@@ -59,7 +59,8 @@ impl Tools {
             let birth = || files.first()?.metadata().ok()?.created().ok();
             database.created_at = database.created_at.or_else(|| birth().map(DateTime::from));
         }
-        StoreReport { pos_state: state, generation: Some(self.generation.current()), report }
+        report.database.generation = Some(self.generation.current());
+        StoreReport { pos_state: state, report }
     }
 
     /// The files that make up the POS database.

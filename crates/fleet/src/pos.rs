@@ -226,6 +226,7 @@ impl SimulatedPos {
                 created_at: self.database.read().ok().map(|content| content.created_at),
                 size_bytes: self.database.size_bytes(),
                 unsent_transactions: Some(0),
+                generation: None,
             },
         };
         self.reports.send_replace(Some(report));

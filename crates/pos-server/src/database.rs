@@ -143,7 +143,7 @@ impl Database {
         } else {
             (None, None)
         };
-        DatabaseReport { created_at, size_bytes, unsent_transactions }
+        DatabaseReport { created_at, size_bytes, unsent_transactions, generation: None }
     }
 }
 

@@ -55,6 +55,9 @@ pub struct DatabaseReport {
     pub size_bytes: Option<u64>,
     /// Transactions that were not sent yet.
     pub unsent_transactions: Option<u64>,
+    /// Which life of the database this is. The connector's to say, on the link; a POS server leaves it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<i64>,
 }
 
 /// The reasons for which our POS server's exchange fails.

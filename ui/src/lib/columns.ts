@@ -15,7 +15,7 @@ export const defaultColumns: readonly ColumnSetting[] = [
   { key: 'pos_version', width: 118, visible: true },
   { key: 'required_version', width: 124, visible: false },
   { key: 'connector_version', width: 132, visible: false },
-  { key: 'version_updated_at', width: 108, visible: true },
+  { key: 'version_updated_at', width: 128, visible: true },
   { key: 'last_report_at', width: 116, visible: false },
   { key: 'last_success_at', width: 158, visible: true },
   { key: 'error', width: 236, visible: true },

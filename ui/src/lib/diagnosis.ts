@@ -91,7 +91,7 @@ function linkFinding(row: Row, when: When, zone?: string): Finding | null {
   }
 }
 
-/** The seed's two checks, internet and Windows Services, the likelier first. */
+/** The two checks that only somebody in the store can make: internet and Windows Services, the likelier first. */
 function offlineSteps(cause: string | null): string[] {
   const internet = [m.step_internet()];
   const services = [m.step_services(), m.step_service_restart(), m.step_service_start()];

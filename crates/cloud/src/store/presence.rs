@@ -275,16 +275,18 @@ fn link_columns(presence: &Presence) -> pos_servers::ActiveModel {
 }
 
 fn report_columns(row: &mut pos_servers::ActiveModel, report: &StoreReport, now: DateTime<Utc>) {
-    let StoreReport { pos_state, generation, report } = report;
+    let StoreReport { pos_state, report } = report;
     row.pos_state = Set(to_text(pos_state));
     if *pos_state == PosState::Running {
         row.last_report_at = Set(Some(now));
     }
-    if let Some(generation) = generation {
-        row.generation = Set(Some(*generation));
+    if let Some(generation) = report.database.generation {
+        row.generation = Set(Some(generation));
     }
-    if *pos_state != PosState::Running && *report == Report::default() {
-        // The connector knows nothing: what was known before is worth more.
+    let mut told = report.clone();
+    told.database.generation = None;
+    if *pos_state != PosState::Running && told == Report::default() {
+        // The connector knows nothing of the rest: what was known before is worth more.
         return;
     }
     let version = report.pos_version.as_deref().map(|version| clip(version, MAX_WORD));

@@ -55,7 +55,8 @@ async fn a_report_changes_the_status_and_a_silent_pos_shows() {
     let mut failing = Report { pos_version: Some("34.6.0".into()), ..Report::default() };
     failing.exchange.error = Some(error);
     failing.database.unsent_transactions = Some(7);
-    let failing = StoreReport { pos_state: PosState::Running, generation: Some(4), report: failing };
+    failing.database.generation = Some(4);
+    let failing = StoreReport { pos_state: PosState::Running, report: failing };
     line.say(&ConnectorFrame::Report { report: failing }).await;
     let status = admin.when(&store, |status| status["pos"]["version"] == "34.6.0").await;
     assert_eq!(status["exchange"]["error"]["code"], "database_inconsistent");

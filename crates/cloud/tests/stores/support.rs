@@ -378,10 +378,11 @@ pub(crate) fn report() -> StoreReport {
             size_bytes: Some(1 << 20),
             unsent_transactions: Some(0),
             created_at: None,
+            generation: Some(3),
         },
         ..Report::default()
     };
-    StoreReport { pos_state: PosState::Running, generation: Some(3), report }
+    StoreReport { pos_state: PosState::Running, report }
 }
 
 /// The store's end of a WebSocket.

@@ -152,6 +152,8 @@ pub(super) fn parse(text: &[u8]) -> Option<Report> {
             created_at: field(&database["created_at"]),
             size_bytes: field(&database["size_bytes"]),
             unsent_transactions: field(&database["unsent_transactions"]),
+            // Ours to say, whatever the POS server thinks.
+            generation: None,
         },
     })
 }

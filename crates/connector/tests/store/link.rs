@@ -31,7 +31,7 @@ async fn what_changes_at_the_pos_server_is_told() {
     let seen = report(&mut session, |report| report.report.exchange.error.is_some()).await;
 
     assert_eq!(seen.pos_state, PosState::Running);
-    assert_eq!(seen.generation, Some(1));
+    assert_eq!(seen.report.database.generation, Some(1));
     assert_eq!(seen.report.pos_version.as_deref(), Some("34.5.2"));
     assert_eq!(seen.report.exchange.error.unwrap().code, "database_inconsistent");
 }

@@ -65,7 +65,7 @@ async fn a_reset_makes_a_new_database_and_a_restore_brings_the_old_one_back() {
     });
     session
         .find(|frame| match frame {
-            ConnectorFrame::Report { report } if report.generation == Some(4) => Some(()),
+            ConnectorFrame::Report { report } if report.report.database.generation == Some(4) => Some(()),
             _ => None,
         })
         .await;

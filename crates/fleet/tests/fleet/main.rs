@@ -11,6 +11,7 @@ mod tests {
     use tillwatch_fleet::scenario::Troubles;
     use tillwatch_fleet::{Options, RunError, run};
     use tillwatch_protocol::ids::PosServerId;
+    use tillwatch_protocol::link::frame::StoreReport;
     use tillwatch_protocol::rest::job::{JobSpec, JobState};
     use tokio::sync::oneshot;
     use tokio::task::JoinHandle;
@@ -106,7 +107,7 @@ mod tests {
             "code-0",
             JobSpec::ResetDatabase {
                 confirm: "Outlet 0".into(),
-                expected_generation: before.generation.unwrap(),
+                expected_generation: before.report.database.generation.unwrap(),
                 collect_logs: false,
                 discard_unsent: false,
             },
@@ -114,7 +115,8 @@ mod tests {
         let finished = cloud.wait_for("code-0", |known| known.finished.is_some()).await.finished.unwrap();
         assert_eq!(finished.state, JobState::Succeeded, "{finished:?}");
         let healed = cloud.wait_for("code-0", |known| error_code(known).is_none()).await.report.unwrap();
-        assert_eq!(healed.generation.unwrap(), before.generation.unwrap() + 1);
+        let generation = |report: &StoreReport| report.report.database.generation.unwrap();
+        assert_eq!(generation(&healed), generation(&before) + 1);
         assert!(healed.report.database.created_at > before.report.database.created_at);
         fleet.stop().await;
     }

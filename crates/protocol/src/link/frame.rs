@@ -72,10 +72,7 @@ pub struct StoreReport {
     /// Whether the POS server answers; a report without this field comes from one that does.
     #[serde(default = "running")]
     pub pos_state: PosState,
-    /// Which life of the POS database this is.
-    #[serde(default)]
-    pub generation: Option<i64>,
-    /// The last report that the POS server gave.
+    /// The last report that the POS server gave, with the database's generation put in by the connector.
     #[serde(flatten)]
     pub report: Report,
 }
@@ -181,7 +178,6 @@ mod tests {
             started_at: now,
             report: Some(StoreReport {
                 pos_state: PosState::NotResponding,
-                generation: Some(3),
                 report: Report { pos_version: Some("34.5.2".into()), ..Report::default() },
             }),
             unfinished_jobs: vec![JobId::new()],
