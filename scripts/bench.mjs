@@ -1,0 +1,72 @@
+// Side-by-side measurements against peers. `npm run bench -- logs` picks areas, `--json FILE` writes the figures as well.
+import { readdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { shown, table } from './lib/measure.mjs';
+import { root, step } from './lib/run.mjs';
+import { rustComponents, systemPackages } from './lib/setup.mjs';
+
+const folder = path.join(root, 'benches');
+const areas = readdirSync(folder)
+  .filter((name) => name.endsWith('.mjs'))
+  .map((name) => path.basename(name, '.mjs'));
+
+const { picked, options } = asked();
+
+try {
+  await step('Setting up', () => {
+    systemPackages('build', 'bench');
+    rustComponents();
+  });
+  const rows = [];
+  for (const area of picked) {
+    const { measure } = await import(path.join(folder, `${area}.mjs`));
+    for (const row of await step(`Measuring ${area}`, () => measure(options))) rows.push({ area, ...row });
+  }
+  process.stdout.write(
+    `\n${table([
+      ['what', 'ours', 'peer', 'ratio', 'target', 'met'],
+      ...rows.map(({ name, unit, ours, peer_name, peer, ratio, target, met }) => [
+        name,
+        shown.figure(ours, unit),
+        `${peer_name}: ${shown.figure(peer, unit)}`,
+        shown.ratio(ratio, target),
+        target.text,
+        met === null ? 'not measured' : met ? 'yes' : 'NO',
+      ]),
+    ])}\n`,
+  );
+  if (options.json) {
+    const figures = rows.map((row) => ({ ...row, target: row.target.text }));
+    writeFileSync(options.json, `${JSON.stringify(figures, null, 2)}\n`);
+  }
+} catch (error) {
+  process.stderr.write(`\n${error.message}\n`);
+  process.exitCode = 1;
+}
+
+/** What the command line asks for. Ends the program if that can't be had. */
+function asked() {
+  const refuse = (why) => {
+    process.stderr.write(
+      `${why}\nUsage: npm run bench -- [areas] [--json FILE] [--gib N]\nAreas: ${areas.join(', ')}\n`,
+    );
+    process.exit(2);
+  };
+  try {
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
+      options: { json: { type: 'string' }, gib: { type: 'string', default: '4' } },
+    });
+    const unknown = positionals.filter((area) => !areas.includes(area));
+    if (unknown.length > 0) refuse(`There is no area ${unknown.join(', ')}.`);
+    const gib = Number(values.gib);
+    if (!(gib >= 0.1 && gib <= 64)) refuse('--gib takes a number from 0.1 to 64.');
+    return {
+      picked: positionals.length > 0 ? [...new Set(positionals)] : areas,
+      options: { json: values.json && path.resolve(values.json), gib },
+    };
+  } catch (error) {
+    return refuse(error.message);
+  }
+}
