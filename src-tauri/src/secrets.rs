@@ -1,5 +1,7 @@
 //! The refresh token in the system's keychain, and nowhere else.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use url::Url;
 
 use crate::error::{AppError, LocalCode};
@@ -8,6 +10,8 @@ use crate::error::{AppError, LocalCode};
 #[derive(Clone, Debug)]
 pub(crate) struct Secrets {
     store: Store,
+    /// One write at a time, so that an older token which waited for the user never replaces a newer one.
+    turn: Arc<Mutex<()>>,
 }
 
 #[derive(Clone, Debug)]
@@ -16,33 +20,47 @@ enum Store {
     Keychain(String),
     /// One that lives as long as a test.
     #[cfg(test)]
-    Memory(std::sync::Arc<std::sync::Mutex<std::collections::HashMap<String, String>>>),
+    Memory(Arc<Mutex<std::collections::HashMap<String, String>>>),
 }
 
 impl Secrets {
     /// The system's keychain.
     pub(crate) fn keychain(service: impl Into<String>) -> Self {
-        Self { store: Store::Keychain(service.into()) }
+        Self { store: Store::Keychain(service.into()), turn: Arc::default() }
     }
 
     /// A keychain for a test.
     #[cfg(test)]
     pub(crate) fn memory() -> Self {
-        Self { store: Store::Memory(std::sync::Arc::default()) }
+        Self { store: Store::Memory(Arc::default()), turn: Arc::default() }
     }
 
-    /// Keeps a refresh token. Blocks while the keychain asks the user.
-    pub(crate) fn keep(&self, cloud: &Url, email: &str, token: &str) -> Result<(), AppError> {
+    /// Keeps the refresh token that `newest` gives once it is this write's turn, if it still gives one. Blocks while
+    /// the keychain asks the user.
+    pub(crate) fn keep(
+        &self,
+        cloud: &Url,
+        email: &str,
+        newest: impl FnOnce() -> Option<String>,
+    ) -> Result<(), AppError> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(token) = newest() else { return Ok(()) };
         match &self.store {
             Store::Keychain(service) => {
-                entry(service, cloud, email)?.set_password(token).map_err(|error| unavailable(&error))
+                entry(service, cloud, email)?.set_password(&token).map_err(|error| unavailable(&error))
             }
             #[cfg(test)]
             Store::Memory(kept) => {
-                kept.lock().unwrap().insert(account(cloud, email), token.into());
+                kept.lock().unwrap().insert(account(cloud, email), token);
                 Ok(())
             }
         }
+    }
+
+    /// A keychain that answers nobody until the guard is dropped.
+    #[cfg(test)]
+    pub(crate) fn busy(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.turn.lock().unwrap()
     }
 
     /// The kept refresh token, none if there is none.

@@ -16,8 +16,9 @@ use crate::error::{AppError, LocalCode};
 use crate::events;
 use crate::ipc::{AppEvent, ConnectionState, Session, SessionState};
 use crate::rows::Access;
+use crate::secrets::Secrets;
 
-/// How long the window waits for the keychain before it shows that nobody is signed in.
+/// How long the window waits for the keychain, which may ask the user something, before it goes on without.
 const KEYCHAIN_PATIENCE: Duration = Duration::from_millis(1500);
 /// How long signing out waits for the cloud.
 const SIGN_OUT_PATIENCE: Duration = Duration::from_secs(5);
@@ -84,7 +85,9 @@ impl Core {
         self.stop().await;
         let email = tokens.user.email.clone();
         self.preferences.save_sign_in(&url, &email)?;
-        let remembered = self.keep_token(&url, &email, tokens.refresh_token).await;
+        let mut keeping =
+            tokio::spawn(keep_token(self.secrets.clone(), url.clone(), email.clone(), tokens.refresh_token));
+        let kept = tokio::time::timeout(KEYCHAIN_PATIENCE, &mut keeping).await;
         self.take_place(&url, &me);
         let session = Session {
             state: SessionState::SignedIn,
@@ -92,9 +95,23 @@ impl Core {
             email: Some(email.clone()),
             name: Some(me.user.name.clone()),
             admin: me.user.admin,
-            remembered,
+            remembered: matches!(kept, Ok(Ok(true))),
         };
         self.set_session(session.clone());
+        if kept.is_err() {
+            // It asks the user for a password of its own: the rows don't wait for that.
+            let (core, session) = (Arc::clone(self), session.clone());
+            tokio::spawn(async move {
+                let kept = keeping.await.is_ok_and(|kept| kept);
+                let now = lock(&core.session).clone();
+                if kept
+                    && now.state == SessionState::SignedIn
+                    && (&now.url, &now.email) == (&session.url, &session.email)
+                {
+                    core.set_session(Session { remembered: true, ..now });
+                }
+            });
+        }
         self.go_live(cloud, url, email, Some(me.user.id));
         Ok(session)
     }
@@ -231,10 +248,7 @@ impl Core {
             let (secrets, of, whom, newest) =
                 (secrets.clone(), of.clone(), whom.clone(), Arc::clone(&newest));
             tokio::task::spawn_blocking(move || {
-                let mut newest = lock(&newest);
-                if let Some(token) = newest.take()
-                    && let Err(error) = secrets.keep(&of, &whom, &token)
-                {
+                if let Err(error) = secrets.keep(&of, &whom, || lock(&newest).take()) {
                     tracing::debug!(%error, "the renewed token is not kept");
                 }
             });
@@ -277,21 +291,6 @@ impl Core {
         Some(signed_in.cloud)
     }
 
-    async fn keep_token(&self, url: &Url, email: &str, token: String) -> bool {
-        let (secrets, url, email) = (self.secrets.clone(), url.clone(), email.to_owned());
-        match tokio::task::spawn_blocking(move || secrets.keep(&url, &email, &token)).await {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, detail = error.detail, "the sign-in is not kept");
-                false
-            }
-            Err(error) => {
-                tracing::error!(%error, "keeping the sign-in failed");
-                false
-            }
-        }
-    }
-
     async fn forget_token(&self, url: Url, email: String) -> Result<(), AppError> {
         let secrets = self.secrets.clone();
         match tokio::task::spawn_blocking(move || secrets.forget(&url, &email)).await {
@@ -312,5 +311,20 @@ impl Core {
             *current = session.clone();
         }
         self.emit(AppEvent::Session { session });
+    }
+}
+
+/// Keeps a refresh token in the keychain. Tells whether it is there.
+async fn keep_token(secrets: Secrets, url: Url, email: String, token: String) -> bool {
+    match tokio::task::spawn_blocking(move || secrets.keep(&url, &email, || Some(token))).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, detail = error.detail, "the sign-in is not kept");
+            false
+        }
+        Err(error) => {
+            tracing::error!(%error, "keeping the sign-in failed");
+            false
+        }
     }
 }

@@ -71,6 +71,33 @@ async fn a_wrong_password_and_a_wrong_address_are_told_apart() {
 }
 
 #[tokio::test]
+async fn a_keychain_that_asks_the_user_keeps_nobody_from_the_rows() {
+    let home = tempfile::tempdir().unwrap();
+    let cloud = FakeCloud::start(vec![status(1, json!({}))]).await;
+    let secrets = Secrets::memory();
+    let mut desk = Desk::start(&home, Stored::default(), secrets.clone());
+    let (asking, answered) = (tokio::sync::Notify::new(), std::sync::mpsc::channel::<()>());
+    let asking = std::sync::Arc::new(asking);
+    let (told, keychain) = (std::sync::Arc::clone(&asking), secrets.clone());
+    let user = std::thread::spawn(move || {
+        let _asks = keychain.busy();
+        told.notify_one();
+        let _ = answered.1.recv();
+    });
+    asking.notified().await;
+
+    let session = desk.core.sign_in(&cloud.url(), "anna@example.com", "secret".into()).await.unwrap();
+    assert!(!session.remembered);
+    desk.hears(|event| event["summary"]["total"] == 1).await;
+
+    answered.0.send(()).unwrap();
+    user.join().unwrap();
+    desk.hears(|event| event["session"]["remembered"] == true).await;
+    let url = session.url.unwrap().parse().unwrap();
+    assert!(secrets.find(&url, "anna@example.com").unwrap().is_some());
+}
+
+#[tokio::test]
 async fn without_the_cloud_the_rows_stay_and_come_back_to_life() {
     let home = tempfile::tempdir().unwrap();
     let cloud = FakeCloud::start((1..=3).map(|n| status(n, json!({}))).collect()).await;
