@@ -96,6 +96,16 @@ test('the morning of a manager', async (t) => {
 
   const target = red.find((row) => row.exchange.error.code === 'database_inconsistent') ?? red[0];
 
+  await step('the details say in words what is wrong and what to do', async () => {
+    await (await rowOf(target)).click();
+    await (await window.find('status-grid')).sendKeys(Key.RETURN);
+    const details = await window.find('details');
+    assert.match(await details.getText(), /no longer agrees with the cloud[^]*Reset/);
+    window.picture('details');
+    await (await window.find('status-grid')).sendKeys(Key.ESCAPE);
+    await window.until('the details are gone', async () => (await window.count('details')) === 0);
+  });
+
   await step('logs are retrieved and saved through the native dialog', async () => {
     await (await rowOf(target)).click();
     await window.click('action-retrieve-logs');
