@@ -21,6 +21,10 @@ use uuid::Uuid;
 
 /// The same log each time.
 const SEED: u64 = 4;
+/// How many guests a store knows.
+const GUESTS: usize = 2000;
+/// What a process reads of the system's own files.
+const ELSEWHERE: u64 = 16 << 10;
 
 #[derive(Parser)]
 enum Command {
@@ -64,33 +68,57 @@ fn measure(file: &Path, out_dir: &Path, from: DateTime<Utc>, to: DateTime<Utc>) 
     let read_after = number_in("/proc/self/io", "rchar:");
     let peak = number_in("/proc/self/status", "VmHWM:");
     anyhow::ensure!(!collected.truncated, "the limit is for the whole log");
-    let (bytes, entries) = contents(&collected)?;
+    let contents = Contents::of(&collected)?;
+    let archive_bytes: u64 = collected.parts.iter().map(|part| part.size_bytes).sum();
+    if let Some((after, before)) = read_after.zip(read_before) {
+        // Besides the log only what was compressed is read, from its temporary file.
+        let explained = contents.read_bytes + archive_bytes + ELSEWHERE;
+        anyhow::ensure!(
+            after - before <= explained,
+            "{} bytes were read, {explained} explained",
+            after - before
+        );
+    }
     Ok(json!({
         "seconds": seconds,
-        "read_bytes": read_after.zip(read_before).map(|(after, before)| after - before),
+        "read_bytes": contents.read_bytes,
         "idle_bytes": idle.map(|kibibytes| kibibytes << 10),
         "peak_bytes": peak.map(|kibibytes| kibibytes << 10),
-        "period_bytes": bytes,
-        "entries": entries,
+        "period_bytes": contents.bytes,
+        "entries": contents.entries,
         "masked": collected.redactions,
-        "archive_bytes": collected.parts.iter().map(|part| part.size_bytes).sum::<u64>(),
+        "archive_bytes": archive_bytes,
     }))
 }
 
-/// How much text the parts hold, and how many entries, by their manifests.
-fn contents(collected: &Collected) -> anyhow::Result<(u64, u64)> {
-    let (mut bytes, mut entries) = (0, 0);
-    for part in &collected.parts {
-        let mut manifest = String::new();
-        let mut zip = zip::ZipArchive::new(File::open(&part.path)?)?;
-        zip.by_name("manifest.json")?.read_to_string(&mut manifest)?;
-        let manifest: Value = serde_json::from_str(&manifest)?;
-        for file in manifest["files"].as_array().context("the manifest lists no files")? {
-            bytes += file["bytes"].as_u64().context("the manifest tells no size")?;
-            entries += file["entries"].as_u64().context("the manifest counts no entries")?;
+/// What the parts hold, by their manifests.
+#[derive(Default)]
+struct Contents {
+    /// Size of the text.
+    bytes: u64,
+    entries: u64,
+    /// How much was read of the log to get it.
+    read_bytes: u64,
+}
+
+impl Contents {
+    fn of(collected: &Collected) -> anyhow::Result<Self> {
+        let mut sum = Self::default();
+        for part in &collected.parts {
+            let mut manifest = String::new();
+            let mut zip = zip::ZipArchive::new(File::open(&part.path)?)?;
+            zip.by_name("manifest.json")?.read_to_string(&mut manifest)?;
+            let manifest: Value = serde_json::from_str(&manifest)?;
+            for file in manifest["files"].as_array().context("the manifest lists no files")? {
+                let number = |name: &str| file[name].as_u64().with_context(|| format!("no {name}"));
+                sum.bytes += number("bytes")?;
+                sum.entries += number("entries")?;
+                // Each part tells it of the whole file.
+                sum.read_bytes = number("read_bytes")?;
+            }
         }
+        Ok(sum)
     }
-    Ok((bytes, entries))
 }
 
 /// What the kernel says of this process, on systems where it does so in files.
@@ -101,7 +129,7 @@ fn number_in(path: &str, name: &str) -> Option<u64> {
 
 fn write(path: &Path, bytes: u64, from: DateTime<Utc>, to: DateTime<Utc>) -> anyhow::Result<Value> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
-    let mut till = Till { random: StdRng::seed_from_u64(SEED), text: Vec::new() };
+    let mut till = Till::new();
     let period = u128::from((to - from).num_milliseconds().unsigned_abs());
     let mut written = 0;
     let mut entries = 0_u64;
@@ -122,23 +150,35 @@ fn write(path: &Path, bytes: u64, from: DateTime<Utc>, to: DateTime<Utc>) -> any
     let file = file.into_inner()?;
     file.set_modified(to.into())?;
     file.sync_all()?;
-    Ok(json!({ "bytes": written, "entries": entries }))
+    Ok(json!({ "bytes": written, "entries": entries, "cards": till.cards }))
 }
 
 /// Writes what a till's server would: orders, payments, SQL, HTTP, and now and then an error with its trace.
 struct Till {
     random: StdRng,
     text: Vec<u8>,
+    guests: Vec<Uuid>,
+    /// Orders are numbered as they are opened.
+    last_order: u32,
+    cards: u64,
 }
 
 impl Till {
+    fn new() -> Self {
+        let mut random = StdRng::seed_from_u64(SEED);
+        let guests = (0..GUESTS).map(|_| Uuid::from_u128(random.random())).collect();
+        Self { random, text: Vec::new(), guests, last_order: 48_000_000, cards: 0 }
+    }
+
     fn entry(&mut self) -> std::io::Result<()> {
         let till = self.random.random_range(1..8);
-        let order = self.random.random_range(48_000_000..48_400_000);
+        // One of those that are open.
+        let order = self.last_order - self.random.random_range(0..20);
         let price = self.random.random_range(90..4000);
         let (euros, cents) = (price / 100, price % 100);
         let took = self.random.random_range(1..400);
-        let id = Uuid::from_u128(self.random.random());
+        let request = Uuid::from_u128(self.random.random());
+        let guest = self.guests[self.random.random_range(0..GUESTS)];
         let product = self.one_of(&[
             "Latte 300 ml",
             "Espresso",
@@ -152,29 +192,27 @@ impl Till {
         let kind = self.random.random_range(0..1000);
         let text = &mut self.text;
         match kind {
-            0..150 => writeln!(
-                text,
-                "INFO  [till-{till}] order {order} opened, table {}, waiter {}",
-                took % 40,
-                took
-            ),
+            0..150 => {
+                self.last_order += 1;
+                writeln!(text, "INFO  [till-{till}] order {} opened, table {}", self.last_order, took % 40)
+            }
             150..400 => writeln!(
                 text,
-                "INFO  [till-{till}] order {order}: added {product}, 1 at {euros}.{cents:02} EUR, line {id}"
+                "INFO  [till-{till}] order {order}: added {product}, 1 at {euros}.{cents:02} EUR"
             ),
             400..500 => writeln!(text, "DEBUG [till-{till}] order {order} sent to the kitchen in {took} ms"),
             500..650 => writeln!(
                 text,
-                "DEBUG [sql] UPDATE account SET balance = balance - {price} WHERE id = '{id}' ({took} ms, 1 row)"
+                "DEBUG [sql] UPDATE account SET balance = balance - {price} WHERE guest = '{guest}' ({took} ms)"
             ),
             650..800 => writeln!(
                 text,
-                "DEBUG [http] POST /v1/exchange 200 in {took} ms, {} bytes, request {id}",
+                "DEBUG [http] POST /v1/exchange 200 in {took} ms, {} bytes, request {request}",
                 price * 7
             ),
             800..900 => writeln!(
                 text,
-                "DEBUG [loyalty] {{\"guest\":\"{id}\",\"program\":\"Coffee club\",\"earned\":{},\"balance\":{price}}}",
+                "DEBUG [loyalty] {{\"guest\":\"{guest}\",\"program\":\"Coffee club\",\"earned\":{}}}",
                 price / 20
             ),
             900..970 => {
@@ -182,12 +220,13 @@ impl Till {
             }
             970..980 => self.card_payment(till, order),
             980..995 => writeln!(text, "WARN  [fiscal-{till}] the printer answered after {} ms", took * 20),
-            _ => self.failure(&id),
+            _ => self.failure(&request),
         }
     }
 
     /// A payment whose card number should not have been logged.
     fn card_payment(&mut self, till: u32, order: u32) -> std::io::Result<()> {
+        self.cards += 1;
         let mut digits = [4_u32; 16];
         digits[1..15].fill_with(|| self.random.random_range(0..10));
         let doubled = |digit: u32| if digit < 5 { digit * 2 } else { digit * 2 - 9 };
