@@ -59,6 +59,8 @@ struct Pending {
     offset: u64,
     /// How the line was cut, if it started in the block before.
     start: Option<Cut>,
+    /// Whether the first entry, if not its line, started in the block before.
+    goes_on: bool,
 }
 
 impl<'a> Collector<'a> {
@@ -116,6 +118,7 @@ impl<'a> Collector<'a> {
         let pending = &mut self.pending;
         if pending.text.is_empty() {
             pending.offset = offset;
+            pending.goes_on = !is_new;
         }
         pending.text.extend_from_slice(text);
         match pending.spans.last_mut() {
@@ -143,13 +146,14 @@ impl<'a> Collector<'a> {
             redact::mask_end(&mut self.pending.text);
         }
         self.deflater.segment(&self.pending.text, &mut self.segment);
-        let block = Block::new(
+        let mut block = Block::new(
             self.file,
             self.pending.offset,
             &self.pending.text,
             &self.pending.spans,
             self.found.len(),
         );
+        block.goes_on = self.pending.goes_on;
         self.spill.add(block, &self.segment, &self.pending.spans, &self.found)?;
         self.pending.text.clear();
         self.pending.spans.clear();
@@ -175,7 +179,7 @@ impl<'a> Collector<'a> {
         }
         let offset = self.pending.offset + length as u64;
         self.flush_cut(cut)?;
-        self.pending = Pending { text: rest, spans: later, offset, start: Some(cut) };
+        self.pending = Pending { text: rest, spans: later, offset, start: Some(cut), goes_on: true };
         Ok(())
     }
 

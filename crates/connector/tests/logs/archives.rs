@@ -74,6 +74,18 @@ fn the_manifest_tells_what_is_there() {
     }
 }
 
+/// A long stack trace lies in several blocks of the archive and is still one entry.
+#[test]
+fn an_entry_of_many_lines_counts_once() {
+    let store = Store::new();
+    let trace = "    at com.example.till.Printer.print(Printer.java:42)\n".repeat(60_000);
+    let log = format!("2026-11-21 10:00:00 it broke\n{trace}2026-11-21 10:30:00 up\n");
+    store.write("logs/till.log", &log, MODIFIED);
+    let archive = store.collect(FROM, TO);
+    assert_eq!(archive.text("logs/logs/till.log"), log);
+    assert_eq!(archive.about("logs/logs/till.log")["entries"], 2);
+}
+
 /// Of all lines, in files of different pace, exactly those from one moment on.
 #[test]
 fn over_the_limit_the_newest_entries_stay() {

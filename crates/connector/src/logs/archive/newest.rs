@@ -104,7 +104,8 @@ impl Trimmer<'_> {
             let trimmed = if block.newest >= cut { Some(self.trim(block, cut)?) } else { None };
             self.spill.remove(block.place());
             if let Some((spans, redacted)) = trimmed {
-                let fresh = Block::new(block.file, block.offset, &self.text, &spans, redacted.len());
+                let mut fresh = Block::new(block.file, block.offset, &self.text, &spans, redacted.len());
+                fresh.goes_on = block.goes_on && spans.len() == block.entries as usize;
                 self.spill.add(fresh, &self.segment, &spans, &redacted)?;
             }
         }

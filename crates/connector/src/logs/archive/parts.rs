@@ -290,7 +290,7 @@ fn contained<'a>(file: &'a FileRecord, piece: &[Block]) -> Contained<'a> {
         size_bytes: file.size_bytes,
         modified_at: shown(file.modified_at),
         bytes: piece.iter().map(|block| u64::from(block.raw_len)).sum(),
-        entries: piece.iter().map(|block| u64::from(block.entries)).sum(),
+        entries: entries(piece),
         first_entry_at: timed(piece.iter().map(|block| block.oldest.time).min()),
         last_entry_at: timed(piece.iter().map(|block| block.newest.time).max()),
         encoding: file.outcome.encoding,
@@ -301,6 +301,12 @@ fn contained<'a>(file: &'a FileRecord, piece: &[Block]) -> Contained<'a> {
         redactions: piece.iter().map(|block| u64::from(block.redactions)).sum(),
         trouble: file.outcome.trouble.as_deref(),
     }
+}
+
+/// How many entries are in consecutive blocks. One that fills the end of a block and the start of the next is one.
+fn entries(piece: &[Block]) -> u64 {
+    let in_two = piece.iter().skip(1).filter(|block| block.goes_on).count() as u64;
+    piece.iter().map(|block| u64::from(block.entries)).sum::<u64>() - in_two
 }
 
 #[cfg(test)]

@@ -47,6 +47,8 @@ pub(super) struct Block {
     pub(super) newest: Key,
     /// How many entries.
     pub(super) entries: u32,
+    /// Whether the first of them began in the block before.
+    pub(super) goes_on: bool,
     /// How many numbers were masked in it.
     pub(super) redactions: u32,
     /// Size of its segment.
@@ -68,6 +70,7 @@ impl Block {
             oldest: keys().min().unwrap_or(none),
             newest: keys().max().unwrap_or(none),
             entries: spans.len() as u32,
+            goes_on: false,
             redactions: redactions as u32,
             segment_len: 0,
             index_len: 0,
