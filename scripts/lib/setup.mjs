@@ -24,9 +24,13 @@ const packages = {
     'p7zip-full',
     'python3',
     'python3-openpyxl',
+    // What a cloud of several nodes stands on.
+    'postgresql',
+    'nats-server',
+    'haproxy',
   ],
   // Peers to measure against.
-  bench: ['ripgrep'],
+  bench: ['ripgrep', 'nginx-light', 'libnginx-mod-nchan'],
 };
 
 /** Installs what is missing of the system packages, or says which commands would. */
