@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use tillwatch_protocol::link::frame::CloudFrame;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -22,31 +22,37 @@ const SWEEPS_BETWEEN_TOUCHES: u64 = 5;
 /// After how many sweeps a job goes out again that its store did not accept.
 const SWEEPS_BETWEEN_REPEATS: u64 = 10;
 
-/// Chores under way. They end when this is dropped.
+/// Chores under way.
 pub(crate) struct Chores {
+    /// They end when this is dropped.
     tasks: JoinSet<()>,
-    stop: CancellationToken,
+    /// Who writes what stores say. It ends when it is told to, with everything written.
+    writer: JoinHandle<()>,
+    stop_writing: CancellationToken,
 }
 
 impl Chores {
     /// Notes that nobody is connected yet, and begins.
     pub(crate) async fn begin(state: &AppState) -> Result<Self, StoreError> {
         forget_online(state).await?;
-        let stop = CancellationToken::new();
-        let mut tasks = JoinSet::new();
         let patience = &state.config.patience;
-        tasks.spawn(write_in_time(state.inbox.clone(), state.store.clone(), patience.gather, stop.clone()));
+        let stop_writing = CancellationToken::new();
+        let (inbox, store) = (state.inbox.clone(), state.store.clone());
+        let writer = tokio::spawn(write_in_time(inbox, store, patience.gather, stop_writing.clone()));
+        let mut tasks = JoinSet::new();
         tasks.spawn(give_up_unknown(state.clone(), patience.return_after_start));
         tasks.spawn(sweep(state.clone(), patience.sweep_every));
         tasks.spawn(expire(state.clone(), patience.expire_every));
-        Ok(Self { tasks, stop })
+        Ok(Self { tasks, writer, stop_writing })
     }
 
     /// Ends the chores and writes down what is left to write. All links have ended by then.
     pub(crate) async fn end(mut self, state: &AppState) -> Result<(), StoreError> {
-        self.stop.cancel();
         self.tasks.shutdown().await;
-        state.inbox.write(&state.store).await?;
+        self.stop_writing.cancel();
+        if let Err(error) = self.writer.await {
+            tracing::error!(%error, "the writer broke");
+        }
         forget_online(state).await
     }
 }

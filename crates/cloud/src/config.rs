@@ -56,6 +56,9 @@ pub struct Patience {
     pub acceptance: Duration,
     /// How long signs of life are gathered until they are written together.
     pub gather: Duration,
+    /// How often it is written of a store that goes on as before that it lives. Together with the time
+    /// between two heartbeats and `gather` it stays under a minute, the shortest period that people filter by.
+    pub alive_every: Duration,
     /// Between looks at deadlines, revocations and the like.
     pub sweep_every: Duration,
     /// Between looks at archives whose time is over.
@@ -71,6 +74,7 @@ impl Default for Patience {
             return_after_start: Duration::from_mins(1),
             acceptance: Duration::from_mins(1),
             gather: Duration::from_secs(2),
+            alive_every: Duration::from_secs(30),
             sweep_every: Duration::from_secs(1),
             expire_every: Duration::from_mins(10),
         }

@@ -1,7 +1,7 @@
 //! The gateway: where connectors' links end.
 //!
 //! `session` is the life of one WebSocket; `registry` knows who is here; `dispatch` carries what a frame says
-//! about jobs into the database; `inbox` gathers reports and signs of life and writes them together.
+//! about jobs into the database; `inbox` gathers what stores say and writes it together.
 
 mod dispatch;
 mod inbox;
@@ -16,7 +16,7 @@ use tillwatch_protocol::link::{MAX_FRAME_BYTES, SUBPROTOCOL};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(crate) use inbox::{Inbox, write_in_time};
+pub(crate) use inbox::{Change, Heartbeat, Inbox, Took, write_in_time};
 pub(crate) use registry::Registry;
 
 use crate::error::{ApiError, ApiResult};

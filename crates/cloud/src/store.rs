@@ -63,6 +63,9 @@ pub enum StoreError {
     /// The address of the database is of a kind that this version does not know.
     #[error("the database address must begin with sqlite:")]
     UnknownAddress,
+    /// What was to be written together with other changes was not; the log says why.
+    #[error("the change could not be written")]
+    NotWritten,
     /// A database in memory would not be the same for those who read and those who write.
     #[error("the database must be a file")]
     InMemory,

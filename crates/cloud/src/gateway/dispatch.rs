@@ -5,9 +5,11 @@ use tillwatch_protocol::ids::{JobId, PosServerId};
 use tillwatch_protocol::link::frame::{CloudFrame, JobFinished};
 use tillwatch_protocol::rest::job::{JobError, JobProgress, JobState};
 
-use crate::domain::job::Change;
+use super::inbox::{Change, JobChange};
+use crate::domain::job;
 use crate::state::AppState;
-use crate::store::{StoreError, job};
+use crate::store::job::StoredJob;
+use crate::store::{self, StoreError};
 
 /// The longest code of a job's error that is kept, in characters.
 const MAX_CODE: usize = 64;
@@ -26,15 +28,15 @@ pub(super) struct Dispatch<'a> {
 impl Dispatch<'_> {
     /// A job stands in the connector's journal. One that has ended meanwhile must not run.
     pub(super) async fn accepted(self, id: JobId) -> Result<Option<CloudFrame>, StoreError> {
-        let changed = self.change(id, &Change::Accept).await?;
-        Ok((!changed).then_some(CloudFrame::Cancel { id }))
+        let changed = self.change(id, job::Change::Accept).await?;
+        Ok(changed.is_none().then_some(CloudFrame::Cancel { id }))
     }
 
     /// How far a job is.
     pub(super) async fn progress(self, id: JobId, mut progress: JobProgress) -> Result<(), StoreError> {
         progress.phase = clip(&progress.phase, MAX_CODE);
         progress.unit = clip(&progress.unit, MAX_CODE);
-        self.change(id, &Change::Progress(progress)).await.map(drop)
+        self.change(id, job::Change::Progress(progress)).await.map(drop)
     }
 
     /// How a job ended. The connector may forget it, whatever the cloud made of it.
@@ -48,7 +50,7 @@ impl Dispatch<'_> {
             code: clip(&error.code, MAX_CODE),
             message: clip(&error.message, MAX_TEXT),
         });
-        self.change(id, &Change::Finish { state, result, error }).await?;
+        self.change(id, job::Change::Finish { state, result, error }).await?;
         Ok(Some(CloudFrame::Ack { id }))
     }
 
@@ -56,21 +58,25 @@ impl Dispatch<'_> {
     pub(super) async fn after_hello(self, journal: &[JobId]) -> Result<Vec<CloudFrame>, StoreError> {
         let active = {
             let db = self.state.store.read().await?;
-            job::active_of(&db, self.id).await?
+            store::job::active_of(&db, self.id).await?
         };
         let mut frames = Vec::new();
         for job in &active {
             let (id, known) = (job.id(), journal.contains(&job.id()));
             match (job.state, known) {
                 (JobState::Queued, true) => {
-                    self.change(id, &Change::Accept).await?;
+                    self.change(id, job::Change::Accept).await?;
                 }
                 // It never got there, and its time begins now.
-                (JobState::Queued, false) => frames.extend(self.send(id).await?),
+                (JobState::Queued, false) => {
+                    let deadline = store::job::new_deadline(job, Utc::now());
+                    let sent = self.change(id, job::Change::Send { deadline }).await?;
+                    frames.extend(sent.and_then(|job| job.order()).map(CloudFrame::Job));
+                }
                 (JobState::InProgress, false) => frames.extend(job.order().map(CloudFrame::Job)),
                 (JobState::CancelRequested, true) => frames.push(CloudFrame::Cancel { id }),
                 (JobState::CancelRequested, false) => {
-                    self.change(id, &Change::Cancel).await?;
+                    self.change(id, job::Change::Cancel).await?;
                 }
                 _ => {}
             }
@@ -81,30 +87,9 @@ impl Dispatch<'_> {
         Ok(frames)
     }
 
-    /// Gives a queued job its deadline and makes the frame for it.
-    async fn send(self, id: JobId) -> Result<Option<CloudFrame>, StoreError> {
-        let now = Utc::now();
-        let mut tx = self.state.store.write().await?;
-        let Some(job) = job::find(&*tx, id).await? else { return Ok(None) };
-        let revision = tx.next_revision().await?;
-        let change = Change::Send { deadline: job::new_deadline(&job, now) };
-        let Some(job) = job::change(&*tx, id, &change, now, revision).await? else { return Ok(None) };
-        tx.commit().await?;
-        Ok(job.order().map(CloudFrame::Job))
-    }
-
-    async fn change(self, id: JobId, change: &Change) -> Result<bool, StoreError> {
-        let mut tx = self.state.store.write().await?;
-        let job = job::find(&*tx, id).await?;
-        if job.is_none_or(|job| job.pos_server_id() != self.id) {
-            return Ok(false);
-        }
-        let revision = tx.next_revision().await?;
-        let changed = job::change(&*tx, id, change, Utc::now(), revision).await?.is_some();
-        if changed {
-            tx.commit().await?;
-        }
-        Ok(changed)
+    async fn change(self, id: JobId, change: job::Change) -> Result<Option<StoredJob>, StoreError> {
+        let change = JobChange { of: self.id, id, change, at: Utc::now() };
+        self.state.inbox.ask(change, Change::Job).await
     }
 }
 

@@ -1,5 +1,9 @@
-//! Reports, signs of life and ends of sessions, gathered and written together: many stores speak within
-//! the time that one commit takes.
+//! What stores say, written together: while one commit is made, what comes meanwhile gathers for the next.
+//!
+//! What is *told* has nobody waiting for it: of each store only the latest counts, and it is kept until it is
+//! written. What is *asked* has somebody who waits until it is durable, or is told that it is not.
+
+mod change;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,12 +12,16 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tillwatch_protocol::ids::PosServerId;
 use tillwatch_protocol::link::frame::StoreReport;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::presence::Presence;
-use crate::store::{Store, StoreError, presence};
+pub(crate) use change::{Ask, Begin, Change, Heartbeat, JobChange, Took};
 
+use crate::domain::presence::Presence;
+use crate::store::{Store, StoreError};
+
+/// How many changes one transaction takes at most: other writes wait that long for their turn.
+const GROUP: usize = 256;
 /// How long a failed write waits for the next try.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -26,14 +34,26 @@ pub(crate) struct Inbox {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    reports: HashMap<PosServerId, (i64, StoreReport, DateTime<Utc>)>,
-    ends: HashMap<PosServerId, Ended>,
     alive: HashMap<PosServerId, bool>,
+    reports: HashMap<PosServerId, Reported>,
+    ends: HashMap<PosServerId, Ended>,
+    asked: Vec<Change>,
+}
+
+/// What a store reported.
+#[derive(Debug)]
+pub(crate) struct Reported {
+    /// In which session.
+    pub epoch: i64,
+    /// Its state.
+    pub report: StoreReport,
+    /// When it came.
+    pub at: DateTime<Utc>,
 }
 
 /// How a session ended.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(crate) struct Ended {
     /// Which session.
     pub epoch: i64,
     /// What the link is since.
@@ -44,19 +64,13 @@ pub(super) struct Ended {
     pub heard_at: DateTime<Utc>,
 }
 
-impl Waiting {
-    fn is_empty(&self) -> bool {
-        self.reports.is_empty() && self.ends.is_empty() && self.alive.is_empty()
-    }
-}
-
 impl Inbox {
     /// A store's state changed.
-    pub(super) fn report(&self, id: PosServerId, epoch: i64, report: StoreReport, now: DateTime<Utc>) {
+    pub(super) fn report(&self, id: PosServerId, reported: Reported) {
         let mut waiting = self.lock();
         waiting.alive.remove(&id);
-        if waiting.reports.get(&id).is_none_or(|(older, ..)| *older <= epoch) {
-            waiting.reports.insert(id, (epoch, report, now));
+        if waiting.reports.get(&id).is_none_or(|older| older.epoch <= reported.epoch) {
+            waiting.reports.insert(id, reported);
         }
         drop(waiting);
         self.urgent.notify_one();
@@ -78,31 +92,36 @@ impl Inbox {
         self.urgent.notify_one();
     }
 
-    /// Writes what waits, in one transaction with one revision.
-    pub(crate) async fn write(&self, store: &Store) -> Result<(), StoreError> {
-        let batch = std::mem::take(&mut *self.lock());
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let written = write_batch(store, &batch).await;
-        if written.is_err() {
-            self.put_back(batch);
-        }
-        written
+    /// Hands in a change and waits until it is written, or is not. What was told before is written before it.
+    pub(crate) async fn ask<C, A>(
+        &self,
+        what: C,
+        wrap: fn(Box<Ask<C, A>>) -> Change,
+    ) -> Result<A, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.lock().asked.push(wrap(Box::new(Ask::new(what, answer))));
+        self.urgent.notify_one();
+        answered.await.map_err(|_| StoreError::NotWritten)
     }
 
-    /// Puts back what could not be written, unless something newer came meanwhile.
-    fn put_back(&self, batch: Waiting) {
-        let mut waiting = self.lock();
-        for (id, report) in batch.reports {
-            waiting.reports.entry(id).or_insert(report);
+    /// Writes what waits.
+    async fn write(&self, store: &Store) -> Result<(), StoreError> {
+        let mut changes = self.lock().take();
+        while !changes.is_empty() {
+            let rest = changes.split_off(changes.len().min(GROUP));
+            if let Err(error) = change::write_together(store, &mut changes).await {
+                let mut waiting = self.lock();
+                for change in changes.into_iter().chain(rest) {
+                    waiting.put_back(change);
+                }
+                return Err(error);
+            }
+            for change in changes {
+                change.answer();
+            }
+            changes = rest;
         }
-        for (id, end) in batch.ends {
-            waiting.ends.entry(id).or_insert(end);
-        }
-        for (id, pos_answers) in batch.alive {
-            waiting.alive.entry(id).or_insert(pos_answers);
-        }
+        Ok(())
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -111,39 +130,204 @@ impl Inbox {
     }
 }
 
-async fn write_batch(store: &Store, batch: &Waiting) -> Result<(), StoreError> {
-    let mut tx = store.write().await?;
-    let revision = tx.next_revision().await?;
-    let (answering, silent): (Vec<_>, Vec<_>) =
-        batch.alive.iter().partition(|(_, pos_answers)| **pos_answers);
-    for (group, pos_answers) in [(answering, true), (silent, false)] {
-        let ids: Vec<PosServerId> = group.into_iter().map(|(id, _)| *id).collect();
-        presence::alive(&*tx, &ids, pos_answers, Utc::now(), revision).await?;
+impl Waiting {
+    /// Everything, in an order in which it can have happened: a session that asks to begin is newer than
+    /// one whose end is told, and what is asked in a session is newer than what was told in it.
+    fn take(&mut self) -> Vec<Change> {
+        let Self { alive, reports, ends, asked } = std::mem::take(self);
+        let (answering, silent): (Vec<_>, Vec<_>) = alive.into_iter().partition(|(_, answers)| *answers);
+        let mut changes = Vec::with_capacity(2 + reports.len() + ends.len() + asked.len());
+        for (stores, pos_answers) in [(answering, true), (silent, false)] {
+            if !stores.is_empty() {
+                let ids = stores.into_iter().map(|(id, _)| id).collect();
+                changes.push(Change::Alive { ids, pos_answers, at: Utc::now() });
+            }
+        }
+        changes.extend(reports.into_iter().map(|(id, reported)| Change::Report(id, reported)));
+        changes.extend(ends.into_iter().map(|(id, ended)| Change::End(id, ended)));
+        changes.extend(asked);
+        changes
     }
-    for (id, (epoch, report, at)) in &batch.reports {
-        presence::report(&*tx, *id, *epoch, report, *at, revision).await?;
+
+    /// Puts back what could not be written, unless something newer came meanwhile. Who asked is told by the
+    /// loss of the answer.
+    fn put_back(&mut self, change: Change) {
+        match change {
+            Change::Alive { ids, pos_answers, .. } => {
+                for id in ids {
+                    self.alive.entry(id).or_insert(pos_answers);
+                }
+            }
+            Change::Report(id, reported) => {
+                self.reports.entry(id).or_insert(reported);
+            }
+            Change::End(id, ended) => {
+                self.ends.entry(id).or_insert(ended);
+            }
+            Change::Begin(_) | Change::Job(_) | Change::Heartbeat(_) | Change::Took(_) => {}
+        }
     }
-    for (id, Ended { epoch, presence, at, heard_at }) in &batch.ends {
-        presence::end(&*tx, *id, *epoch, presence, *at, *heard_at, revision).await?;
-    }
-    tx.commit().await
 }
 
-/// Writes reports and ends as they come and signs of life every `pause`, until the stop.
+/// Writes signs of life every `pause` and everything else as it comes, until the stop; then what is left.
 pub(crate) async fn write_in_time(inbox: Inbox, store: Store, pause: Duration, stop: CancellationToken) {
-    loop {
+    let mut stopping = false;
+    while !stopping {
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => stopping = true,
             () = inbox.urgent.notified() => {}
             () = tokio::time::sleep(pause) => {}
         }
         if let Err(error) = inbox.write(&store).await {
-            tracing::error!(
-                error = format!("{:#}", anyhow::Error::from(error)),
-                "what stores told could not be written"
-            );
-            tokio::time::sleep(RETRY).await;
-            inbox.urgent.notify_one();
+            let error = format!("{:#}", anyhow::Error::from(error));
+            tracing::error!(error, "what stores said could not be written");
+            if !stopping {
+                tokio::time::sleep(RETRY).await;
+                inbox.urgent.notify_one();
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+
+    use futures_util::future::join_all;
+    use sea_orm::{ConnectionTrait, EntityTrait, QueryOrder};
+    use tempfile::TempDir;
+    use tillwatch_protocol::ids::BootId;
+    use tillwatch_protocol::link::frame::Hello;
+
+    use super::*;
+    use crate::http::device::Device;
+    use crate::store::entity::pos_servers;
+    use crate::store::presence::Begun;
+    use crate::{admin, store, tokens};
+
+    /// A store of POS servers whose outlets are named after their numbers.
+    async fn with_stores(count: usize) -> (TempDir, Store, Vec<Device>) {
+        let folder = TempDir::new().unwrap();
+        let store = Store::open(folder.path(), None).await.unwrap();
+        let mut file = "chain,outlet,crm_id,address,time_zone,pos_server\n".to_owned();
+        for number in 0..count {
+            writeln!(file, "Pizza,{number},1,,Europe/Riga,Main").unwrap();
+        }
+        let mut devices = Vec::new();
+        let imported = admin::import_fleet(&store, file.as_bytes(), Utc::now()).await.unwrap();
+        let tx = store.write().await.unwrap();
+        for (number, row) in imported.iter().enumerate() {
+            let hash = tokens::hash_enrollment_code(&row.enrollment_code);
+            let key = format!("key {number}");
+            let enrolled = store::device::enroll(&*tx, &hash, &key, Utc::now()).await.unwrap().unwrap();
+            devices.push(Device { id: enrolled.device_id, pos_server_id: enrolled.pos_server_id });
+        }
+        tx.commit().await.unwrap();
+        (folder, store, devices)
+    }
+
+    fn hello(device: Device) -> Begin {
+        let hello = Hello {
+            connector_version: "1.0".into(),
+            boot_id: BootId::new(),
+            started_at: Utc::now(),
+            report: None,
+            unfinished_jobs: Vec::new(),
+            drops: 0,
+        };
+        Begin { device, hello, presence: Presence::online(), at: Utc::now() }
+    }
+
+    /// Hands in a hello of each and then writes once; gives what each was told.
+    async fn begin_all(
+        inbox: &Inbox,
+        store: &Store,
+        devices: &[Device],
+    ) -> Vec<Result<Option<Begun>, StoreError>> {
+        let asked = join_all(devices.iter().map(|device| inbox.ask(hello(*device), Change::Begin)));
+        let write = async {
+            while inbox.lock().asked.len() < devices.len() {
+                tokio::task::yield_now().await;
+            }
+            inbox.write(store).await
+        };
+        tokio::join!(asked, write).0
+    }
+
+    async fn rows(store: &Store) -> Vec<pos_servers::Model> {
+        let db = store.read().await.unwrap();
+        pos_servers::Entity::find().order_by_asc(pos_servers::Column::Id).all(&db).await.unwrap()
+    }
+
+    async fn link_states(store: &Store) -> Vec<String> {
+        rows(store).await.into_iter().map(|row| row.link_state).collect()
+    }
+
+    #[tokio::test]
+    async fn many_sessions_begin_in_few_commits() {
+        let (_folder, store, devices) = with_stores(300).await;
+        let inbox = Inbox::default();
+        let before = store.revision().await.unwrap();
+
+        let begun = begin_all(&inbox, &store, &devices).await;
+
+        assert!(begun.into_iter().all(|begun| begun.unwrap().unwrap().epoch == 1));
+        assert!(link_states(&store).await.iter().all(|state| state == "online"));
+        assert_eq!(store.revision().await.unwrap() - before, 2, "groups of at most {GROUP}");
+    }
+
+    #[tokio::test]
+    async fn one_that_cannot_be_written_leaves_the_others_alone() {
+        let (_folder, store, devices) = with_stores(3).await;
+        let inbox = Inbox::default();
+        let refuse = format!(
+            "CREATE TRIGGER refuse BEFORE UPDATE ON pos_servers WHEN old.id = x'{}'
+                 BEGIN SELECT RAISE(ABORT, 'not this one'); END",
+            devices[1].pos_server_id.0.simple()
+        );
+        let tx = store.write().await.unwrap();
+        tx.execute_unprepared(&refuse).await.unwrap();
+        tx.commit().await.unwrap();
+
+        let begun = begin_all(&inbox, &store, &devices).await;
+
+        assert!(matches!(begun[1], Err(StoreError::NotWritten)));
+        assert_eq!(begun[0].as_ref().unwrap().as_ref().unwrap().epoch, 1);
+        assert_eq!(begun[2].as_ref().unwrap().as_ref().unwrap().epoch, 1);
+        assert_eq!(link_states(&store).await, ["online", "never_connected", "online"]);
+    }
+
+    #[tokio::test]
+    async fn an_end_and_the_next_hello_are_written_in_the_order_they_happened() {
+        let (_folder, store, devices) = with_stores(1).await;
+        let inbox = Inbox::default();
+        begin_all(&inbox, &store, &devices).await;
+        let since = rows(&store).await[0].link_since;
+        let ended = Ended { epoch: 1, presence: Presence::unknown(), at: Utc::now(), heard_at: Utc::now() };
+        inbox.end(devices[0].pos_server_id, ended);
+
+        let begun = begin_all(&inbox, &store, &devices).await;
+
+        assert_eq!(begun[0].as_ref().unwrap().as_ref().unwrap().epoch, 2);
+        let row = rows(&store).await.remove(0);
+        assert_eq!(row.link_state, "online");
+        assert!(row.link_since > since, "it was away in between");
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_away_costs_an_answer_but_nothing_told() {
+        let (folder, store, devices) = with_stores(1).await;
+        let inbox = Inbox::default();
+        begin_all(&inbox, &store, &devices).await;
+        let ended = Ended { epoch: 1, presence: Presence::unknown(), at: Utc::now(), heard_at: Utc::now() };
+        inbox.end(devices[0].pos_server_id, ended);
+        store.clone().close().await;
+
+        let begun = begin_all(&inbox, &store, &devices).await;
+        assert!(matches!(begun[0], Err(StoreError::NotWritten)));
+
+        let store = Store::open(folder.path(), None).await.unwrap();
+        inbox.write(&store).await.unwrap();
+        assert_eq!(link_states(&store).await, ["unknown"]);
     }
 }

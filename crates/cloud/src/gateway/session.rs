@@ -6,18 +6,19 @@ use std::time::Duration;
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use chrono::Utc;
 use serde::Deserialize;
+use tillwatch_protocol::ids::JobId;
 use tillwatch_protocol::link::frame::{CloudFrame, ConnectorFrame, Hello};
 use tillwatch_protocol::link::{HEARTBEAT_SECONDS, MAX_FRAME_BYTES, close};
+use tillwatch_protocol::rest::pos_server::PosState;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::tungstenite;
 
 use super::dispatch::Dispatch;
-use super::inbox::Ended;
+use super::inbox::{Begin, Change, Ended, Reported};
 use super::registry::{Command, Place};
 use crate::domain::presence::{self, End, Presence, Violation};
 use crate::http::device::Device;
 use crate::state::AppState;
-use crate::store;
 use crate::store::StoreError;
 
 /// How long a frame may take to leave: a peer that reads nothing must not hold the session.
@@ -74,24 +75,16 @@ async fn serve(socket: &mut WebSocket, device: Device, state: &AppState) -> Resu
     let now = Utc::now();
     let standing =
         refused.as_ref().and_then(|end| presence::after(end, now)).unwrap_or_else(Presence::online);
-    // What is rare is boxed: it must not make each of many idle sessions larger.
-    let begun = Box::pin(async {
-        let mut tx = state.store.write().await?;
-        let revision = tx.next_revision().await?;
-        let begun = store::presence::begin(&*tx, device.id.0, id, &hello, &standing, now, revision).await?;
-        if begun.is_some() {
-            tx.commit().await?;
-        }
-        Ok::<_, StoreError>(begun)
-    })
-    .await?;
-    let Some(begun) = begun else { return Ok(End::Revoked) };
+    let unfinished_jobs = hello.unfinished_jobs.clone();
+    let told = hello.report.as_ref().map(|report| (report.pos_state == PosState::Running, Instant::now()));
+    let begin = Begin { device, hello, presence: standing, at: now };
+    let Some(begun) = state.inbox.ask(begin, Change::Begin).await? else { return Ok(End::Revoked) };
     let Some(place) = state.registry.enter(id, device.id, begun.epoch) else { return Ok(End::Replaced) };
     if let Some(end) = refused {
         return Ok(end);
     }
-    let mut link = Link { socket, place, state, device, epoch: begun.epoch, heard_at: Instant::now() };
-    let ended = link.live(&hello, begun.time_zone).await;
+    let mut link = Link { socket, place, state, device, epoch: begun.epoch, heard_at: Instant::now(), told };
+    let ended = link.live(unfinished_jobs, begun.time_zone).await;
     let end = ended.as_ref().unwrap_or(&End::Broken);
     // All links of a cloud that stops are written as unknown at once, by who stops it.
     if *end != End::Drained
@@ -134,10 +127,16 @@ struct Link<'a> {
     epoch: i64,
     /// When the connector was last heard.
     heard_at: Instant,
+    /// Whether the POS server answered when that was last told to the inbox, and when that was.
+    told: Option<(bool, Instant)>,
 }
 
 impl Link<'_> {
-    async fn live(&mut self, hello: &Hello, time_zone: Option<String>) -> Result<End, StoreError> {
+    async fn live(
+        &mut self,
+        unfinished_jobs: Vec<JobId>,
+        time_zone: Option<String>,
+    ) -> Result<End, StoreError> {
         let welcome = CloudFrame::Welcome {
             session_epoch: self.epoch,
             heartbeat_seconds: HEARTBEAT_SECONDS,
@@ -146,7 +145,7 @@ impl Link<'_> {
         };
         let mut frames = vec![welcome];
         // Read after the place was taken: a job posted from now on is sent by who posts it.
-        frames.extend(Box::pin(self.dispatch().after_hello(&hello.unfinished_jobs)).await?);
+        frames.extend(Box::pin(self.dispatch().after_hello(&unfinished_jobs)).await?);
         for frame in frames {
             if !self.say(&frame).await {
                 return Ok(End::Broken);
@@ -198,14 +197,15 @@ impl Link<'_> {
             ConnectorFrame::Bye { reason } => return Ok(Some(End::Bye(reason))),
             ConnectorFrame::Report { report } => {
                 let version = report.report.pos_version.clone();
-                self.state.inbox.report(id, self.epoch, report, Utc::now());
+                self.told = Some((report.pos_state == PosState::Running, Instant::now()));
+                self.state.inbox.report(id, Reported { epoch: self.epoch, report, at: Utc::now() });
                 if !presence::is_supported(version.as_deref()) {
                     return Ok(Some(End::VersionUnsupported(version.unwrap_or_default())));
                 }
                 None
             }
             ConnectorFrame::Alive { pos_answers } => {
-                self.state.inbox.alive(id, pos_answers);
+                self.alive(pos_answers);
                 None
             }
             ConnectorFrame::JobAccepted { id } => self.dispatch().accepted(id).await?,
@@ -218,6 +218,18 @@ impl Link<'_> {
         match answer {
             Some(frame) if !self.say(&frame).await => Ok(Some(End::Broken)),
             _ => Ok(None),
+        }
+    }
+
+    /// Tells that the store lives: at once when its POS server answers or falls silent, else now and then.
+    /// Each telling is a status for every desktop.
+    fn alive(&mut self, pos_answers: bool) {
+        let due = |(told, at): (bool, Instant)| {
+            told != pos_answers || at.elapsed() >= self.state.config.patience.alive_every
+        };
+        if self.told.is_none_or(due) {
+            self.told = Some((pos_answers, Instant::now()));
+            self.state.inbox.alive(self.device.pos_server_id, pos_answers);
         }
     }
 

@@ -14,6 +14,7 @@ pub(crate) use memory::{Checksums, StaleChains};
 
 use crate::domain::{exchange, presence};
 use crate::error::{ApiError, ApiResult};
+use crate::gateway::{Change, Took};
 use crate::http::device::Device;
 use crate::http::extract::Json;
 use crate::state::AppState;
@@ -40,12 +41,12 @@ async fn run(
         };
         ApiError::invalid_field(field, invalid.to_string())
     })?;
-    let (chain, cursor) = take(&state, device, &request).await?;
+    let (chain, cursor) = take(&state, device, request).await?;
     answer(&state, chain, cursor).await.map(axum::Json)
 }
 
 /// Writes down what the POS server brought; gives its chain and from where its changes go on.
-async fn take(state: &AppState, device: Device, request: &ExchangeRequest) -> ApiResult<(ChainId, i64)> {
+async fn take(state: &AppState, device: Device, request: ExchangeRequest) -> ApiResult<(ChainId, i64)> {
     let id = device.pos_server_id;
     let (standing, head) = {
         let db = state.store.read().await?;
@@ -62,12 +63,8 @@ async fn take(state: &AppState, device: Device, request: &ExchangeRequest) -> Ap
     if request.transactions.is_empty() && standing.cursor == cursor {
         return Ok((chain, cursor));
     }
-    let mut tx = state.store.write().await?;
-    let revision = tx.next_revision().await?;
-    loyalty::set_cursor(&*tx, id, cursor, revision).await?;
-    let changed = loyalty::take_transactions(&*tx, chain, id, &request.transactions, Utc::now()).await?;
-    tx.commit().await?;
-    if changed {
+    let took = Took { id, chain, cursor, transactions: request.transactions, at: Utc::now() };
+    if state.inbox.ask(took, Change::Took).await? {
         state.stale_chains.mark(chain);
     }
     Ok((chain, cursor))

@@ -8,10 +8,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::error::ApiResult;
+use crate::gateway::{self, Change};
 use crate::http::device::Device;
 use crate::http::extract::Json;
 use crate::state::AppState;
-use crate::store::presence;
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(heartbeat))
@@ -34,10 +34,9 @@ async fn heartbeat(
     device: Device,
     Json(beat): Json<Heartbeat>,
 ) -> ApiResult<StatusCode> {
-    let mut tx = state.store.write().await?;
-    let revision = tx.next_revision().await?;
+    let Heartbeat { connector_version, pos_answers } = beat;
     let id = device.pos_server_id;
-    presence::heartbeat(&*tx, id, &beat.connector_version, beat.pos_answers, Utc::now(), revision).await?;
-    tx.commit().await?;
+    let heard = gateway::Heartbeat { id, connector_version, pos_answers, at: Utc::now() };
+    state.inbox.ask(heard, Change::Heartbeat).await?;
     Ok(StatusCode::NO_CONTENT)
 }

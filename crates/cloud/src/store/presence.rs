@@ -24,6 +24,7 @@ const MAX_WORD: usize = 64;
 const CHUNK: usize = 500;
 
 /// A session that may begin.
+#[derive(Debug)]
 pub(crate) struct Begun {
     /// The number that orders sessions.
     pub epoch: i64,

@@ -1,0 +1,215 @@
+//! What is written together, and how each change is.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{DatabaseTransaction, TransactionTrait};
+use tillwatch_protocol::exchange::Transaction;
+use tillwatch_protocol::ids::{ChainId, JobId, PosServerId};
+use tillwatch_protocol::link::frame::Hello;
+use tokio::sync::oneshot;
+
+use super::{Ended, Reported};
+use crate::domain::job;
+use crate::domain::presence::Presence;
+use crate::http::device::Device;
+use crate::store::job::StoredJob;
+use crate::store::presence::{self, Begun};
+use crate::store::{self, Store, StoreError, loyalty};
+
+/// Everything that is written together.
+#[derive(Debug)]
+pub(crate) enum Change {
+    /// These stores live.
+    Alive { ids: Vec<PosServerId>, pos_answers: bool, at: DateTime<Utc> },
+    /// A store reported its state.
+    Report(PosServerId, Reported),
+    /// A session ended.
+    End(PosServerId, Ended),
+    /// A session wants to begin; nothing when its identity was revoked.
+    Begin(Box<Ask<Begin, Option<Begun>>>),
+    /// A store moves one of its jobs; nothing when that has no effect.
+    Job(Box<Ask<JobChange, Option<StoredJob>>>),
+    /// A store was heard over HTTPS.
+    Heartbeat(Box<Ask<Heartbeat, ()>>),
+    /// A POS server brought transactions and told its cursor; whether a balance changed.
+    Took(Box<Ask<Took, bool>>),
+}
+
+/// A session that wants to begin.
+#[derive(Debug)]
+pub(crate) struct Begin {
+    /// Whose.
+    pub device: Device,
+    /// What it said.
+    pub hello: Hello,
+    /// What the link is from now on.
+    pub presence: Presence,
+    /// When it came.
+    pub at: DateTime<Utc>,
+}
+
+/// What a store makes of a job.
+#[derive(Debug)]
+pub(crate) struct JobChange {
+    /// Whose jobs are spoken of: those of others do not exist for it.
+    pub of: PosServerId,
+    /// Which job.
+    pub id: JobId,
+    /// What happens to it.
+    pub change: job::Change,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+/// A sign of life over HTTPS.
+#[derive(Debug)]
+pub(crate) struct Heartbeat {
+    /// Whose.
+    pub id: PosServerId,
+    /// Its connector's version.
+    pub connector_version: String,
+    /// Whether its POS server answers.
+    pub pos_answers: bool,
+    /// When it came.
+    pub at: DateTime<Utc>,
+}
+
+/// What a POS server brought to its exchange.
+#[derive(Debug)]
+pub(crate) struct Took {
+    /// Which.
+    pub id: PosServerId,
+    /// Of which chain.
+    pub chain: ChainId,
+    /// How far it is.
+    pub cursor: i64,
+    /// What happened there.
+    pub transactions: Vec<Transaction>,
+    /// When it came.
+    pub at: DateTime<Utc>,
+}
+
+/// A change whose outcome somebody waits for. Dropped without one, it tells that nothing was written.
+#[derive(Debug)]
+pub(crate) struct Ask<C, A> {
+    what: C,
+    outcome: Option<A>,
+    answer: oneshot::Sender<A>,
+}
+
+impl<C, A> Ask<C, A> {
+    pub(super) fn new(what: C, answer: oneshot::Sender<A>) -> Self {
+        Self { what, outcome: None, answer }
+    }
+
+    fn answer(self) {
+        if let Some(outcome) = self.outcome {
+            // Who asked may have gone meanwhile.
+            let _ = self.answer.send(outcome);
+        }
+    }
+}
+
+impl Change {
+    /// Writes it, and keeps the outcome for [`Change::answer`].
+    async fn apply(&mut self, tx: &DatabaseTransaction, revision: i64) -> Result<(), StoreError> {
+        match self {
+            Self::Alive { ids, pos_answers, at } => {
+                presence::alive(tx, ids, *pos_answers, *at, revision).await?;
+            }
+            Self::Report(id, Reported { epoch, report, at }) => {
+                presence::report(tx, *id, *epoch, report, *at, revision).await?;
+            }
+            Self::End(id, Ended { epoch, presence, at, heard_at }) => {
+                presence::end(tx, *id, *epoch, presence, *at, *heard_at, revision).await?;
+            }
+            Self::Begin(ask) => {
+                let Begin { device, hello, presence, at } = &ask.what;
+                let Device { id, pos_server_id } = *device;
+                let begun = presence::begin(tx, id.0, pos_server_id, hello, presence, *at, revision).await?;
+                ask.outcome = Some(begun);
+            }
+            Self::Job(ask) => {
+                let JobChange { of, id, change, at } = &ask.what;
+                let job = store::job::find(tx, *id).await?;
+                ask.outcome = Some(if job.is_some_and(|job| job.pos_server_id() == *of) {
+                    store::job::change(tx, *id, change, *at, revision).await?
+                } else {
+                    None
+                });
+            }
+            Self::Heartbeat(ask) => {
+                let Heartbeat { id, connector_version, pos_answers, at } = &ask.what;
+                presence::heartbeat(tx, *id, connector_version, *pos_answers, *at, revision).await?;
+                ask.outcome = Some(());
+            }
+            Self::Took(ask) => {
+                let Took { id, chain, cursor, transactions, at } = &ask.what;
+                loyalty::set_cursor(tx, *id, *cursor, revision).await?;
+                let changed = loyalty::take_transactions(tx, *chain, *id, transactions, *at).await?;
+                ask.outcome = Some(changed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whose change this is, where it is that of one store.
+    fn whose(&self) -> Option<PosServerId> {
+        match self {
+            Self::Alive { .. } => None,
+            Self::Report(id, _) | Self::End(id, _) => Some(*id),
+            Self::Begin(ask) => Some(ask.what.device.pos_server_id),
+            Self::Job(ask) => Some(ask.what.of),
+            Self::Heartbeat(ask) => Some(ask.what.id),
+            Self::Took(ask) => Some(ask.what.id),
+        }
+    }
+
+    /// Tells who asked what came of it, after the commit.
+    pub(super) fn answer(self) {
+        match self {
+            Self::Alive { .. } | Self::Report(..) | Self::End(..) => {}
+            Self::Begin(ask) => ask.answer(),
+            Self::Job(ask) => ask.answer(),
+            Self::Heartbeat(ask) => ask.answer(),
+            Self::Took(ask) => ask.answer(),
+        }
+    }
+}
+
+/// Writes changes in one transaction under one revision. When one of them fails, the others are written
+/// without it. An error means that none is written, as far as one can know.
+pub(super) async fn write_together(store: &Store, changes: &mut Vec<Change>) -> Result<(), StoreError> {
+    let mut tx = store.write().await?;
+    let revision = tx.next_revision().await?;
+    for change in changes.iter_mut() {
+        if change.apply(&tx, revision).await.is_err() {
+            drop(tx);
+            return write_the_good(store, changes).await;
+        }
+    }
+    tx.commit().await
+}
+
+/// Writes changes in one transaction, each within a savepoint of its own, and drops those that fail.
+async fn write_the_good(store: &Store, changes: &mut Vec<Change>) -> Result<(), StoreError> {
+    let mut tx = store.write().await?;
+    let revision = tx.next_revision().await?;
+    let mut good = Vec::with_capacity(changes.len());
+    for mut change in std::mem::take(changes) {
+        let savepoint = tx.begin().await?;
+        match change.apply(&savepoint, revision).await {
+            Ok(()) => {
+                savepoint.commit().await?;
+                good.push(change);
+            }
+            Err(error) => {
+                savepoint.rollback().await?;
+                let error = format!("{:#}", anyhow::Error::from(error));
+                let pos_server = change.whose().map(tracing::field::display);
+                tracing::error!(error, pos_server, "what a store said can't be written");
+            }
+        }
+    }
+    *changes = good;
+    tx.commit().await
+}
