@@ -76,6 +76,9 @@ struct Serve {
     /// Without TLS: for behind a proxy that has it.
     #[arg(long, env = "TILLWATCH_CLOUD_INSECURE_HTTP", value_parser = FalseyValueParser::new())]
     insecure_http: bool,
+    /// Where Prometheus fetches `/metrics`, by HTTP [default: nowhere]; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", env = "TILLWATCH_CLOUD_METRICS_LISTEN")]
+    metrics_listen: Option<SocketAddr>,
     /// What the logs call this process [default: the host's name].
     #[arg(long, value_name = "NAME", env = "TILLWATCH_CLOUD_NODE_NAME")]
     node_name: Option<String>,
@@ -178,6 +181,7 @@ struct FileConfig {
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     insecure_http: bool,
+    metrics_listen: Option<SocketAddr>,
     node_name: Option<String>,
     drain: Option<String>,
 }
@@ -251,6 +255,7 @@ fn configuration(flags: Serve) -> anyhow::Result<Config> {
     let mut config = Config::new(data_dir);
     config.listen = flags.listen.or(file.listen).unwrap_or(config.listen);
     config.database_url = flags.place.database_url.or(file.database_url);
+    config.metrics_listen = flags.metrics_listen.or(file.metrics_listen);
     config.node_name = flags.node_name.or(file.node_name).unwrap_or(config.node_name);
     let file_drain =
         file.drain.as_deref().map(parse_duration).transpose().context("drain in the configuration")?;

@@ -33,6 +33,8 @@ pub struct Config {
     pub database_url: Option<String>,
     /// How connections are protected.
     pub tls: Tls,
+    /// Where Prometheus fetches metrics, if anywhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// What the logs call this process.
     pub node_name: String,
     /// How long connections have to end when the cloud stops.
@@ -89,6 +91,7 @@ impl Config {
             data_dir: data_dir.into(),
             database_url: None,
             tls: Tls::SelfSigned,
+            metrics_listen: None,
             node_name: host_name(),
             drain: Duration::from_secs(30),
             patience: Patience::default(),

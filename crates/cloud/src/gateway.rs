@@ -21,6 +21,7 @@ pub(crate) use registry::Registry;
 
 use crate::error::{ApiError, ApiResult};
 use crate::http::device::Device;
+use crate::metrics;
 use crate::state::AppState;
 
 /// What a link holds for reading and for writing. The defaults would cost over 100 KB a link.
@@ -41,6 +42,7 @@ async fn link(
     upgrade: WebSocketUpgrade,
 ) -> ApiResult<Response> {
     if state.shutdown.is_cancelled() {
+        metrics::link_refused("stopping");
         return Err(ApiError::new(ErrorCode::Unavailable, "The cloud is stopping.")
             .retry_after(std::time::Duration::from_secs(5)));
     }

@@ -11,6 +11,7 @@
 //! | [`store`] | the database |
 //! | `blobs` | the bytes of archives |
 //! | `bus` | hints that something changed |
+//! | `metrics` | what is counted, for Prometheus |
 //! | `serve` | accepting connections, TLS, stopping |
 
 pub mod admin;
@@ -24,6 +25,7 @@ mod chores;
 mod error;
 mod gateway;
 mod http;
+mod metrics;
 mod router;
 mod serve;
 mod state;

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::error::render;
 use crate::http;
+use crate::metrics;
 use crate::state::AppState;
 
 /// The largest body of a call that does not say otherwise.
@@ -81,7 +82,8 @@ async fn around(request: Request, next: Next) -> Response {
         .and_then(|value| value.to_str().ok())
         .filter(|id| is_request_id(id))
         .map_or_else(|| Uuid::now_v7().to_string(), ToOwned::to_owned);
-    let span = tracing::info_span!(
+    // An error's span, so that errors carry the request's id whatever else is left out of the log.
+    let span = tracing::error_span!(
         "request",
         id = request_id,
         method = %request.method(),
@@ -89,10 +91,10 @@ async fn around(request: Request, next: Next) -> Response {
         path = request.uri().path(),
         user = tracing::field::Empty,
     );
+    let call = metrics::Call::begin(&request);
     async move {
-        let started = std::time::Instant::now();
         let mut response = render(next.run(request).await.into_response(), &request_id);
-        let millis = started.elapsed().as_millis() as u64;
+        let millis = call.answered(response.status()).as_millis() as u64;
         tracing::debug!(status = response.status().as_u16(), millis, "answered");
         let headers = response.headers_mut();
         if let Ok(id) = HeaderValue::from_str(&request_id) {

@@ -17,6 +17,7 @@ use tower::ServiceExt;
 
 use crate::chores::Chores;
 use crate::config::Config;
+use crate::metrics::Exposition;
 use crate::router::router;
 use crate::state::AppState;
 use crate::tls;
@@ -25,6 +26,8 @@ use crate::tls;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a connection is kept without a request: over a minute, which is how often stores exchange.
 const IDLE: Duration = Duration::from_secs(75);
+/// How long Prometheus has for a fetch under way when the cloud stops.
+const FETCH: Duration = Duration::from_secs(3);
 /// How often it is looked whether another process wrote to the database.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -32,6 +35,7 @@ const POLL: Duration = Duration::from_millis(500);
 pub struct Cloud {
     state: AppState,
     tls: Option<TlsAcceptor>,
+    metrics: Option<Exposition>,
 }
 
 /// Opens what the configuration names and serves on the listener until the shutdown, then ends
@@ -44,8 +48,12 @@ impl Cloud {
     /// Opens the database and the certificate.
     pub async fn open(config: Config, shutdown: CancellationToken) -> anyhow::Result<Self> {
         let tls = tls::acceptor(&config)?;
+        let metrics = match config.metrics_listen {
+            Some(address) => Some(Exposition::listen(address).await?),
+            None => None,
+        };
         let state = AppState::open(config, shutdown).await?;
-        Ok(Self { state, tls })
+        Ok(Self { state, tls, metrics })
     }
 
     /// The address that clients use for a listener.
@@ -55,12 +63,15 @@ impl Cloud {
 
     /// Serves until the shutdown.
     pub async fn serve(self, listener: TcpListener) -> anyhow::Result<()> {
-        let Self { state, tls } = self;
+        let Self { state, tls, metrics } = self;
         let node = &state.config.node_name;
         tracing::info!(node, cloud_id = %state.cloud_id, address = %listener.local_addr()?, "serving");
         let shutdown = state.shutdown.clone();
         let chores = Chores::begin(&state).await?;
         let poll = tokio::spawn(follow_other_processes(state.clone()));
+        let watched = CancellationToken::new();
+        // Served until the end, so that the end can be watched.
+        let metrics = metrics.map(|metrics| tokio::spawn(metrics.serve(state.clone(), watched.clone())));
         let app = router(state.clone());
         let connections = GracefulShutdown::new();
         loop {
@@ -99,6 +110,11 @@ impl Cloud {
         }
         chores.end(&state).await?;
         poll.abort();
+        watched.cancel();
+        if let Some(metrics) = metrics {
+            // Who is fetching gets an answer; who holds the line open does not hold up the stop.
+            let _ = tokio::time::timeout(FETCH, metrics).await;
+        }
         state.store.close().await;
         Ok(())
     }

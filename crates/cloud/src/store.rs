@@ -25,9 +25,10 @@ pub(crate) mod session;
 pub(crate) mod user;
 
 pub(crate) mod audit;
+pub(crate) mod counts;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
@@ -41,6 +42,7 @@ use serde::de::DeserializeOwned;
 use tillwatch_protocol::ids::CloudId;
 
 use crate::bus::Bus;
+use crate::metrics;
 use entity::{meta, revision};
 
 /// How long a write waits for another process's.
@@ -143,8 +145,10 @@ impl Store {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
+        let asked_at = Instant::now();
         let tx = self.writer.begin_with_options(options).await?;
-        Ok(WriteTx { tx, bus: self.bus.clone(), revision: None })
+        metrics::write_waited(asked_at.elapsed());
+        Ok(WriteTx { tx, bus: self.bus.clone(), revision: None, began_at: Instant::now() })
     }
 
     /// The revision that was committed last, by this process or another.
@@ -185,6 +189,7 @@ pub(crate) struct WriteTx {
     tx: DatabaseTransaction,
     bus: Bus,
     revision: Option<i64>,
+    began_at: Instant,
 }
 
 impl WriteTx {
@@ -203,6 +208,7 @@ impl WriteTx {
     /// Makes the write last, and wakes those who follow the changes.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
         self.tx.commit().await?;
+        metrics::written(self.began_at.elapsed());
         if let Some(revision) = self.revision {
             self.bus.changed(revision);
         }

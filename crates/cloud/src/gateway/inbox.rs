@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use change::{Ask, Begin, Change, Heartbeat, JobChange, Took};
 
 use crate::domain::presence::Presence;
+use crate::metrics;
 use crate::store::{Store, StoreError};
 
 /// How many changes one transaction takes at most: other writes wait that long for their turn.
@@ -67,6 +68,9 @@ pub(crate) struct Ended {
 impl Inbox {
     /// A store's state changed.
     pub(super) fn report(&self, id: PosServerId, reported: Reported) {
+        if let Some(error) = &reported.report.report.exchange.error {
+            metrics::exchange_error_reported(&error.code);
+        }
         let mut waiting = self.lock();
         waiting.alive.remove(&id);
         if waiting.reports.get(&id).is_none_or(|older| older.epoch <= reported.epoch) {
@@ -104,6 +108,12 @@ impl Inbox {
         answered.await.map_err(|_| StoreError::NotWritten)
     }
 
+    /// How much of what waits.
+    pub(crate) fn waiting(&self) -> [(&'static str, usize); 4] {
+        let Waiting { alive, reports, ends, asked } = &*self.lock();
+        [("alive", alive.len()), ("reports", reports.len()), ("ends", ends.len()), ("asked", asked.len())]
+    }
+
     /// Writes what waits.
     async fn write(&self, store: &Store) -> Result<(), StoreError> {
         let mut changes = self.lock().take();
@@ -116,6 +126,7 @@ impl Inbox {
                 }
                 return Err(error);
             }
+            metrics::batch_written(changes.len());
             for change in changes {
                 change.answer();
             }

@@ -53,6 +53,11 @@ impl Registry {
         matches!(sent, Some(Ok(())))
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Whether a POS server's connector is here.
     pub(crate) fn is_here(&self, id: PosServerId) -> bool {
         self.lock().contains_key(&id)

@@ -18,6 +18,7 @@ use super::inbox::{Begin, Change, Ended, Reported};
 use super::registry::{Command, Place};
 use crate::domain::presence::{self, End, Presence, Violation};
 use crate::http::device::Device;
+use crate::metrics;
 use crate::state::AppState;
 use crate::store::StoreError;
 
@@ -63,10 +64,28 @@ fn farewell(end: &End) -> (u16, &'static str) {
     }
 }
 
+/// What the end of a link is called when ends are counted.
+fn cause(end: &End) -> &'static str {
+    match end {
+        End::Bye(_) => "bye",
+        End::Closed(_) => "closed",
+        End::Broken => "broken",
+        End::Silent(_) => "silent",
+        End::Violated(violation) => violation.as_str(),
+        End::VersionUnsupported(_) => "version_unsupported",
+        End::Revoked => "credentials_revoked",
+        End::Replaced => "replaced_by_newer_session",
+        End::Drained => "drained",
+    }
+}
+
 async fn serve(socket: &mut WebSocket, device: Device, state: &AppState) -> Result<End, StoreError> {
     let hello = match Box::pin(first_frame(socket, state)).await {
         Ok(hello) => hello,
-        Err(end) => return Ok(end),
+        Err(end) => {
+            metrics::hello(cause(&end));
+            return Ok(end);
+        }
     };
     let id = device.pos_server_id;
     let version = hello.report.as_ref().and_then(|report| report.report.pos_version.clone());
@@ -78,14 +97,22 @@ async fn serve(socket: &mut WebSocket, device: Device, state: &AppState) -> Resu
     let unfinished_jobs = hello.unfinished_jobs.clone();
     let told = hello.report.as_ref().map(|report| (report.pos_state == PosState::Running, Instant::now()));
     let begin = Begin { device, hello, presence: standing, at: now };
-    let Some(begun) = state.inbox.ask(begin, Change::Begin).await? else { return Ok(End::Revoked) };
-    let Some(place) = state.registry.enter(id, device.id, begun.epoch) else { return Ok(End::Replaced) };
+    let turned_away = |end: End| {
+        metrics::hello(cause(&end));
+        Ok(end)
+    };
+    let Some(begun) = state.inbox.ask(begin, Change::Begin).await? else { return turned_away(End::Revoked) };
+    let Some(place) = state.registry.enter(id, device.id, begun.epoch) else {
+        return turned_away(End::Replaced);
+    };
     if let Some(end) = refused {
-        return Ok(end);
+        return turned_away(end);
     }
+    metrics::hello("welcomed");
     let mut link = Link { socket, place, state, device, epoch: begun.epoch, heard_at: Instant::now(), told };
     let ended = link.live(unfinished_jobs, begun.time_zone).await;
     let end = ended.as_ref().unwrap_or(&End::Broken);
+    metrics::link_ended(ended.as_ref().map_or("failed", cause));
     // All links of a cloud that stops are written as unknown at once, by who stops it.
     if *end != End::Drained
         && let Some(presence) = presence::after(end, Utc::now())

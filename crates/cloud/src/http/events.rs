@@ -22,6 +22,7 @@ use utoipa_axum::routes;
 use crate::domain::permission::Viewer;
 use crate::error::ApiResult;
 use crate::http::extract::CurrentUser;
+use crate::metrics::EventStream;
 use crate::state::AppState;
 use crate::store::{StoreError, grant, job, pos_server, revision_of, session};
 
@@ -65,6 +66,7 @@ async fn events(
 
 fn stream(mut follower: Follower, lost: bool) -> impl Stream<Item = Result<Event, Infallible>> {
     async_stream::stream! {
+        let _open = EventStream::open();
         let shutdown = follower.state.shutdown.clone();
         let mut news = follower.state.store.bus().subscribe();
         let mut checks = tokio::time::interval(CHECK);

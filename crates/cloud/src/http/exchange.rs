@@ -17,6 +17,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::gateway::{Change, Took};
 use crate::http::device::Device;
 use crate::http::extract::Json;
+use crate::metrics;
 use crate::state::AppState;
 use crate::store::{StoreError, loyalty};
 
@@ -34,6 +35,12 @@ async fn run(
     device: Device,
     Json(request): Json<ExchangeRequest>,
 ) -> ApiResult<axum::Json<ExchangeAnswer>> {
+    let answered = exchange(&state, device, request).await;
+    metrics::exchanged(answered.as_ref().map(drop).map_err(ApiError::code));
+    answered.map(axum::Json)
+}
+
+async fn exchange(state: &AppState, device: Device, request: ExchangeRequest) -> ApiResult<ExchangeAnswer> {
     exchange::validate(&request).map_err(|invalid| {
         let field = match invalid {
             exchange::Invalid::Cursor => "cursor",
@@ -41,8 +48,8 @@ async fn run(
         };
         ApiError::invalid_field(field, invalid.to_string())
     })?;
-    let (chain, cursor) = take(&state, device, request).await?;
-    answer(&state, chain, cursor).await.map(axum::Json)
+    let (chain, cursor) = take(state, device, request).await?;
+    answer(state, chain, cursor).await
 }
 
 /// Writes down what the POS server brought; gives its chain and from where its changes go on.

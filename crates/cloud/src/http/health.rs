@@ -22,11 +22,16 @@ async fn healthz() -> StatusCode {
 /// The process can serve: it is not stopping and its database answers.
 #[utoipa::path(get, path = "/readyz", tag = "health", security(()), responses((status = 204), (status = 503)))]
 async fn readyz(State(state): State<AppState>) -> ApiResult<StatusCode> {
+    check(&state).await.map(|()| StatusCode::NO_CONTENT)
+}
+
+/// Whether the process can serve, and if not, why.
+pub(crate) async fn check(state: &AppState) -> ApiResult<()> {
     if state.shutdown.is_cancelled() {
         return Err(ApiError::new(ErrorCode::Unavailable, "The server is stopping."));
     }
     match state.store.revision().await {
-        Ok(_) => Ok(StatusCode::NO_CONTENT),
+        Ok(_) => Ok(()),
         Err(error) => {
             tracing::error!(%error, "the database does not answer");
             Err(ApiError::new(ErrorCode::Unavailable, "The database does not answer."))

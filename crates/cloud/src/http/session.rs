@@ -21,6 +21,7 @@ use crate::domain::audit::{Actor, Entry};
 use crate::domain::user::{self, ACCESS_LIFE, Attempts, MAX_PASSWORD_BYTES};
 use crate::error::{ApiError, ApiResult};
 use crate::http::extract::{CurrentUser, Json, Path};
+use crate::metrics;
 use crate::state::AppState;
 use crate::store::grant::Scope;
 use crate::store::session::{NewTokens, Refreshed};
@@ -109,6 +110,7 @@ async fn sign_in(State(state): State<AppState>, Json(body): Json<SignIn>) -> Api
     let attempts =
         account.as_ref().map_or_else(|| guard.unknown_attempts(&email), |account| account.attempts);
     if let Some(wait) = attempts.wait(Utc::now()) {
+        metrics::signed_in("password", "locked_out");
         return Err(ApiError::new(
             ErrorCode::RateLimited,
             "Too many wrong passwords. Wait before the next try.",
@@ -125,6 +127,7 @@ async fn sign_in(State(state): State<AppState>, Json(body): Json<SignIn>) -> Api
         let tx = state.store.write().await?;
         users::note_unknown(&tx, now).await?;
         tx.commit().await?;
+        metrics::signed_in("password", "refused");
         return Err(wrong_credentials());
     };
     let user = account.user;
@@ -137,6 +140,7 @@ async fn sign_in(State(state): State<AppState>, Json(body): Json<SignIn>) -> Api
             audit::append(&tx, entry.with("failed_attempts", attempts.failed)).await?;
         }
         tx.commit().await?;
+        metrics::signed_in("password", "refused");
         return Err(wrong_credentials());
     }
     let id = SessionId::new();
@@ -150,6 +154,7 @@ async fn sign_in(State(state): State<AppState>, Json(body): Json<SignIn>) -> Api
     audit::append(&tx, Entry::new(now, Actor::User(user.id), "session.started", format!("session:{id}")))
         .await?;
     tx.commit().await?;
+    metrics::signed_in("password", "ok");
     Ok(axum::Json(answer(tokens, user, now)))
 }
 

@@ -23,6 +23,7 @@ use crate::domain::job::upload_limit;
 use crate::error::{ApiError, ApiResult};
 use crate::http::device::Device;
 use crate::http::extract::Path;
+use crate::metrics;
 use crate::state::AppState;
 use crate::store;
 use crate::store::entity::uploads;
@@ -181,6 +182,10 @@ async fn take(state: &AppState, upload: &uploads::Model, piece: Bytes) -> ApiRes
         store::job::touch(&*tx, upload.job_id.into(), revision).await?;
     }
     tx.commit().await?;
+    metrics::uploaded(length.cast_unsigned());
+    if whole {
+        metrics::archive_stored();
+    }
     Ok(())
 }
 

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use crate::domain::job::{self, Change};
 use crate::domain::permission::Viewer;
+use crate::metrics;
 use crate::store::entity::{jobs, outlets, pos_servers};
 use crate::store::{StoreError, archive, from_text, pos_server, to_text};
 
@@ -118,6 +119,7 @@ pub(crate) async fn insert<C: ConnectionTrait>(
         cancel_requested_at: Set(None),
     };
     let row = row.insert(tx).await?;
+    metrics::job_changed(new.spec.kind(), JobState::Queued);
     touch_status(tx, new.pos_server_id, revision).await?;
     StoredJob::read(row)
 }
@@ -167,12 +169,21 @@ pub(crate) async fn change<C: ConnectionTrait>(
     if written.rows_affected != 1 {
         return Ok(None);
     }
+    if *change == Change::Accept
+        && before.state == JobState::Queued
+        && let Some(deadline) = before.row.deadline
+    {
+        // Its time is counted from when it was sent.
+        let took = now - (deadline - before.spec.kind().time_limit());
+        metrics::dispatched(took.to_std().unwrap_or_default());
+    }
     if state == JobState::Succeeded
         && let Change::Finish { result: Some(result), .. } = change
     {
         note_generation(tx, &before, result).await?;
     }
     if state != before.state {
+        metrics::job_changed(before.spec.kind(), state);
         touch_status(tx, before.pos_server_id(), revision).await?;
     }
     find(tx, id).await

@@ -7,6 +7,7 @@ mod support;
 mod command_line;
 mod events;
 mod fleet_import;
+mod metrics;
 mod outlets;
 mod problems;
 mod sessions;
