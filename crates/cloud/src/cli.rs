@@ -229,7 +229,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
                 AuditChain::BrokenAt(seq) => bail!("the chain of hashes is broken at entry {seq}"),
             }
         }
-        Command::Openapi => writeln!(out, "{}", tillwatch_cloud::openapi().to_pretty_json()?)?,
+        Command::Openapi => writeln!(out, "{:#}", tillwatch_cloud::openapi())?,
     }
     Ok(())
 }

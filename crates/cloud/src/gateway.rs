@@ -35,7 +35,12 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 }
 
 /// Becomes the link: a WebSocket of JSON frames.
-#[utoipa::path(get, path = "/link", tag = "store", responses((status = 101), (status = 503)))]
+#[utoipa::path(
+    get, path = "/link", operation_id = "open_link", tag = "store", security(("device" = [])),
+    params(("Sec-WebSocket-Protocol" = String, Header, pattern = r"^tillwatch\.link\.v1$", description = "`tillwatch.link.v1`")),
+    responses((status = 101, description = "The connection is a WebSocket now")),
+    extensions(("x-problems" = json!([ErrorCode::InvalidRequest])))
+)]
 async fn link(
     State(state): State<AppState>,
     device: Device,

@@ -26,6 +26,7 @@ mod error;
 mod gateway;
 mod http;
 mod metrics;
+mod openapi;
 mod router;
 mod serve;
 mod state;

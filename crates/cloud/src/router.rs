@@ -7,10 +7,9 @@ use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use serde_json::Value;
 use tower_http::compression::CompressionLayer;
 use tracing::Instrument;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement};
 use utoipa_axum::router::OpenApiRouter;
 use uuid::Uuid;
 
@@ -42,7 +41,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .merge(http::exchange::routes())
         .merge(http::uploads::routes())
         .merge(crate::gateway::routes());
-    OpenApiRouter::with_openapi(describe()).merge(http::health::routes()).nest("/api/v1", api)
+    OpenApiRouter::with_openapi(crate::openapi::base()).merge(http::health::routes()).nest("/api/v1", api)
 }
 
 /// The router that answers every request of the cloud.
@@ -56,22 +55,8 @@ pub(crate) fn router(state: AppState) -> Router {
 }
 
 /// The `OpenAPI` 3.1 document of the routes.
-pub fn openapi() -> OpenApi {
-    routes().split_for_parts().1
-}
-
-fn describe() -> OpenApi {
-    let info = InfoBuilder::new()
-        .title("Tillwatch cloud")
-        .version(env!("CARGO_PKG_VERSION"))
-        .description(Some("Errors are RFC 9457 documents with a stable `code`."))
-        .build();
-    let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-    OpenApiBuilder::new()
-        .info(info)
-        .components(Some(ComponentsBuilder::new().security_scheme("bearer", bearer).build()))
-        .security(Some([SecurityRequirement::new("bearer", [""; 0])]))
-        .build()
+pub fn openapi() -> Value {
+    crate::openapi::document(routes().into_openapi())
 }
 
 /// Gives a request its id, its span and, when it failed, its problem document.

@@ -34,10 +34,37 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(content))
 }
 
-/// The zip, or a range of it.
-#[utoipa::path(get, path = "/archives/{id}/content", tag = "archives",
-    params(("id" = ArchiveId, Path), ("Range" = Option<String>, Header), ("If-Range" = Option<String>, Header)),
-    responses((status = 200, content_type = "application/zip"), (status = 206), (status = 410)))]
+/// The bytes of a zip.
+#[derive(utoipa::ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "a name for the document")]
+struct Zip(Vec<u8>);
+
+/// Downloads an archive: the zip, or a range of it.
+#[utoipa::path(
+    get, path = "/archives/{id}/content", operation_id = "download_archive", tag = "archives",
+    params(
+        ("id" = ArchiveId, Path, description = "The archive"),
+        ("Range" = Option<String>, Header, description = "One range of bytes; anything else gives the whole", example = "bytes=1048576-"),
+        ("If-Range" = Option<String>, Header, description = "The `ETag` of the content that the range belongs to; of another content the whole is given"),
+        ("If-None-Match" = Option<String>, Header, description = "An `ETag` that the client has"),
+    ),
+    responses(
+        (status = 200, description = "The whole zip", body = Zip, content_type = "application/zip", headers(
+            ("ETag" = String, description = "SHA-256 of the content, in quotes"),
+            ("Accept-Ranges" = String, description = "`bytes`"),
+            ("Content-Disposition" = String, description = "The name to save it by"),
+        )),
+        (status = 206, description = "The range that was asked for", body = Zip, content_type = "application/zip", headers(
+            ("ETag" = String, description = "SHA-256 of the whole content, in quotes"),
+            ("Content-Range" = String, description = "Which bytes these are, of how many"),
+            ("Content-Disposition" = String, description = "The name to save it by"),
+        )),
+        (status = 304, description = "The client has it", headers(("ETag" = String, description = "SHA-256 of the content, in quotes"))),
+        (status = 416, headers(("Content-Range" = String, description = "`bytes */` and the size"))),
+    ),
+    extensions(("x-problems" = json!([ErrorCode::PermissionDenied, ErrorCode::ArchiveExpired, ErrorCode::RangeNotSatisfiable])))
+)]
 async fn content(
     State(state): State<AppState>,
     user: CurrentUser,

@@ -14,7 +14,6 @@ use axum::response::sse::{Event, KeepAlive};
 use chrono::Utc;
 use futures_util::Stream;
 use serde::Serialize;
-use tillwatch_protocol::error::Problem;
 use tillwatch_protocol::ids::SessionId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -40,12 +39,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Follows changes: `status` (a whole status), `job` (a whole job), `pos_server_removed` (`{"id"}`) and
 /// `resync` (load the list anew). `Last-Event-ID`, or the `revision` of a list, tells where to go on.
 #[utoipa::path(
-    get, path = "/events", tag = "status",
+    get, path = "/events", operation_id = "follow_events", tag = "status",
     params(("Last-Event-ID" = Option<i64>, Header, description = "The last id received, or a list's `revision`")),
-    responses(
-        (status = 200, description = "Server-sent events", body = String, content_type = "text/event-stream"),
-        (status = 401, body = Problem, content_type = "application/problem+json"),
-    )
+    responses((status = 200, description = "Server-sent events", body = String, content_type = "text/event-stream"))
 )]
 async fn events(
     State(state): State<AppState>,

@@ -29,7 +29,12 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 }
 
 /// Takes a POS server's transactions and gives what changed after its cursor.
-#[utoipa::path(post, path = "/exchange", tag = "store", request_body = ExchangeRequest, responses((status = 200, body = ExchangeAnswer)))]
+#[utoipa::path(
+    post, path = "/exchange", operation_id = "exchange", tag = "store", security(("device" = [])),
+    request_body = ExchangeRequest,
+    responses((status = 200, description = "All transactions are written down", body = ExchangeAnswer)),
+    extensions(("x-problems" = json!([ErrorCode::NotFound, ErrorCode::VersionUnsupported])))
+)]
 async fn run(
     State(state): State<AppState>,
     device: Device,

@@ -14,13 +14,17 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 }
 
 /// The process lives.
-#[utoipa::path(get, path = "/healthz", tag = "health", security(()), responses((status = 204)))]
+#[utoipa::path(get, path = "/healthz", operation_id = "get_healthz", tag = "health", security(()), responses((status = 204, description = "It lives")))]
 async fn healthz() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
 /// The process can serve: it is not stopping and its database answers.
-#[utoipa::path(get, path = "/readyz", tag = "health", security(()), responses((status = 204), (status = 503)))]
+#[utoipa::path(
+    get, path = "/readyz", operation_id = "get_readyz", tag = "health", security(()),
+    responses((status = 204, description = "It can serve")),
+    extensions(("x-problems" = json!([ErrorCode::Unavailable])))
+)]
 async fn readyz(State(state): State<AppState>) -> ApiResult<StatusCode> {
     check(&state).await.map(|()| StatusCode::NO_CONTENT)
 }

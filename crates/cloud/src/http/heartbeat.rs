@@ -28,7 +28,10 @@ struct Heartbeat {
 }
 
 /// Tells that the store is there although its link is not.
-#[utoipa::path(post, path = "/heartbeat", tag = "store", request_body = Heartbeat, responses((status = 204)))]
+#[utoipa::path(
+    post, path = "/heartbeat", operation_id = "send_heartbeat", tag = "store", security(("device" = [])),
+    request_body = Heartbeat, responses((status = 204, description = "It is noted"))
+)]
 async fn heartbeat(
     State(state): State<AppState>,
     device: Device,

@@ -38,9 +38,22 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 }
 
 /// Starts a job.
-#[utoipa::path(post, path = "/pos-servers/{id}/jobs", tag = "jobs",
-    params(("id" = PosServerId, Path), ("Idempotency-Key" = Option<String>, Header)),
-    request_body = JobRequest, responses((status = 202, body = Job)))]
+#[utoipa::path(
+    post, path = "/pos-servers/{id}/jobs", operation_id = "start_job", tag = "jobs",
+    params(
+        ("id" = PosServerId, Path, description = "For which POS server"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]+$",
+            description = "The same key and body give the same job, another body `idempotency_conflict`"),
+    ),
+    request_body = JobRequest,
+    responses((status = 202, description = "The job, which has begun or waits", body = Job)),
+    extensions(("x-problems" = json!([
+        ErrorCode::PermissionDenied, ErrorCode::PeriodInvalid, ErrorCode::SizeOutOfRange,
+        ErrorCode::ConfirmationMismatch, ErrorCode::IdempotencyConflict, ErrorCode::VenueOffline,
+        ErrorCode::VenueTimeout, ErrorCode::JobInProgress, ErrorCode::GenerationChanged,
+        ErrorCode::UnsentTransactions,
+    ])))
+)]
 async fn start(
     State(state): State<AppState>,
     user: CurrentUser,
@@ -106,19 +119,25 @@ async fn start(
 /// What a list of jobs is narrowed down to.
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct ListQuery {
     /// Only of this POS server.
     pos_server_id: Option<PosServerId>,
     /// Only in these states, with commas between them.
+    #[param(value_type = Option<Vec<JobState>>, style = Form, explode = false, min_items = 1)]
     state: Option<String>,
     /// How many at most.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
     /// Where the last page ended.
     cursor: Option<JobId>,
 }
 
 /// Jobs of outlets that the user may see, newest first.
-#[utoipa::path(get, path = "/jobs", tag = "jobs", params(ListQuery), responses((status = 200, body = Page<Job>)))]
+#[utoipa::path(
+    get, path = "/jobs", operation_id = "list_jobs", tag = "jobs", params(ListQuery),
+    responses((status = 200, description = "A page of jobs", body = Page<Job>))
+)]
 async fn list(
     State(state): State<AppState>,
     user: CurrentUser,
@@ -145,7 +164,10 @@ async fn list(
 }
 
 /// One job.
-#[utoipa::path(get, path = "/jobs/{id}", tag = "jobs", params(("id" = JobId, Path)), responses((status = 200, body = Job)))]
+#[utoipa::path(
+    get, path = "/jobs/{id}", operation_id = "get_job", tag = "jobs", params(("id" = JobId, Path, description = "The job")),
+    responses((status = 200, description = "The job as it is now", body = Job))
+)]
 async fn get(
     State(state): State<AppState>,
     user: CurrentUser,
@@ -157,7 +179,12 @@ async fn get(
 }
 
 /// Cancels a job: at once when it never left, else as soon as the store agrees.
-#[utoipa::path(post, path = "/jobs/{id}/cancel", tag = "jobs", params(("id" = JobId, Path)), responses((status = 200, body = Job)))]
+#[utoipa::path(
+    post, path = "/jobs/{id}/cancel", operation_id = "cancel_job", tag = "jobs",
+    params(("id" = JobId, Path, description = "The job")),
+    responses((status = 200, description = "The job, canceled or asked to be", body = Job)),
+    extensions(("x-problems" = json!([ErrorCode::PermissionDenied, ErrorCode::JobEnded])))
+)]
 async fn cancel(
     State(state): State<AppState>,
     user: CurrentUser,

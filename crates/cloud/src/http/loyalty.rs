@@ -49,7 +49,11 @@ type Answer = ApiResult<axum::Json<Changed>>;
 macro_rules! table {
     ($put:ident, $patch:ident, $path:literal, $row:ident, $table:ident) => {
         #[doc = "Replaces a table: rows that are not listed are deleted."]
-        #[utoipa::path(put, path = $path, tag = "loyalty", params(("id" = ChainId, Path)), request_body = Rows<$row>, responses((status = 200, body = Changed)))]
+        #[utoipa::path(
+            put, path = $path, tag = "loyalty", params(("id" = ChainId, Path, description = "The chain")),
+            request_body = Rows<$row>, responses((status = 200, description = "The table is as listed", body = Changed)),
+            extensions(("x-problems" = json!([ErrorCode::PermissionDenied])))
+        )]
         async fn $put(
             State(state): State<AppState>,
             user: CurrentUser,
@@ -61,7 +65,11 @@ macro_rules! table {
         }
 
         #[doc = "Merges rows into a table."]
-        #[utoipa::path(patch, path = $path, tag = "loyalty", params(("id" = ChainId, Path)), request_body = Rows<$row>, responses((status = 200, body = Changed)))]
+        #[utoipa::path(
+            patch, path = $path, tag = "loyalty", params(("id" = ChainId, Path, description = "The chain")),
+            request_body = Rows<$row>, responses((status = 200, description = "The rows are there", body = Changed)),
+            extensions(("x-problems" = json!([ErrorCode::PermissionDenied])))
+        )]
         async fn $patch(
             State(state): State<AppState>,
             user: CurrentUser,

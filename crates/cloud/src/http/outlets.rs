@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use serde::Deserialize;
-use tillwatch_protocol::error::Problem;
+use tillwatch_protocol::error::ErrorCode;
 use tillwatch_protocol::ids::ChainId;
 use tillwatch_protocol::rest::Page;
 use tillwatch_protocol::rest::outlet::Outlet;
@@ -28,7 +28,7 @@ struct Params {
     #[param(value_type = Option<ChainId>)]
     chain_id: Option<String>,
     /// How many, 1 to 1000; 100 when not given.
-    #[param(value_type = Option<u32>)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<String>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,
@@ -37,11 +37,8 @@ struct Params {
 /// Outlets with `outlet_setup`, by chain and name.
 #[utoipa::path(
     get, path = "/outlets", operation_id = "list_outlets", tag = "status", params(Params),
-    responses(
-        (status = 200, body = Page<Outlet>),
-        (status = 404, description = "The chain is not there, or not for this user", body = Problem, content_type = "application/problem+json"),
-        (status = 422, body = Problem, content_type = "application/problem+json"),
-    )
+    responses((status = 200, description = "A page of outlets", body = Page<Outlet>)),
+    extensions(("x-problems" = json!([ErrorCode::NotFound])))
 )]
 async fn list(
     State(state): State<AppState>,

@@ -3,11 +3,13 @@
 use axum::extract::State;
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::{Deserialize, Serialize};
-use tillwatch_protocol::error::{FieldError, Problem};
+use tillwatch_protocol::error::{ErrorCode, FieldError};
 use tillwatch_protocol::ids::{ChainId, OutletId, PosServerId};
 use tillwatch_protocol::rest::pos_server::{Status, StatusPage};
 use tillwatch_protocol::time::parse_duration;
 use utoipa::IntoParams;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -40,23 +42,37 @@ struct Params {
     #[param(value_type = Option<OutletId>)]
     outlet_id: Option<String>,
     /// Only those that reported within this time before `as_of`, ISO 8601 such as `PT5H`; inclusive.
+    #[param(pattern = r"^P(?=.)(\d{1,4}D)?(T(?=\d)(\d{1,5}H)?(\d{1,7}M)?(\d{1,9}S)?)?$")]
     reported_within: Option<String>,
     /// Leave out those that are well: `highlight` none, online and running.
     #[param(value_type = Option<bool>)]
     problems_only: Option<String>,
     /// Only those with a text that contains this, in any case.
+    #[param(max_length = 200)]
     q: Option<String>,
     /// Columns with commas between; `-` before one descends. Nulls come last, the id breaks ties.
     /// `name`, `chain`, `outlet`, `crm_id`, `address`, `time_zone`, `link`, `link_since`, `last_seen_at`,
     /// `connector_version`, `cause`, `pos`, `pos_version`, `required_version`, `version_updated_at`,
     /// `last_exchange_at`, `last_attempt_at`, `error`, `error_since`, `generation`,
     /// `database_created_at`, `database_size_bytes`, `unsent_transactions`, `last_report_at`, `highlight`.
+    #[param(inline, value_type = Option<Vec<SortColumn>>, style = Form, explode = false, min_items = 1, max_items = 8)]
     sort: Option<String>,
     /// `next_cursor` of the page before, with the same filter and order.
     cursor: Option<String>,
     /// How many, 1 to 1000; 100 when not given.
-    #[param(value_type = Option<u32>)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
     limit: Option<String>,
+}
+
+/// A column to sort by, with or without its minus.
+struct SortColumn;
+
+impl utoipa::ToSchema for SortColumn {}
+impl utoipa::PartialSchema for SortColumn {
+    fn schema() -> RefOr<Schema> {
+        let names = SortKey::NAMES.iter().flat_map(|name| [(*name).to_owned(), format!("-{name}")]);
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).into()
+    }
 }
 
 /// A page's end, as its cursor holds it.
@@ -81,11 +97,8 @@ struct PageRequest {
 /// Statuses of the POS servers that the user sees.
 #[utoipa::path(
     get, path = "/pos-servers", operation_id = "list_pos_servers", tag = "status", params(Params),
-    responses(
-        (status = 200, body = StatusPage),
-        (status = 404, description = "The chain or outlet is not there, or not for this user", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "`invalid_request`; `errors` names the parameters", body = Problem, content_type = "application/problem+json"),
-    )
+    responses((status = 200, description = "A page of statuses", body = StatusPage)),
+    extensions(("x-problems" = json!([ErrorCode::NotFound])))
 )]
 async fn list(
     State(state): State<AppState>,
@@ -116,11 +129,9 @@ async fn list(
 
 /// One status.
 #[utoipa::path(
-    get, path = "/pos-servers/{id}", operation_id = "get_pos_server", tag = "status", params(("id" = PosServerId, Path)),
-    responses(
-        (status = 200, body = Status),
-        (status = 404, body = Problem, content_type = "application/problem+json"),
-    )
+    get, path = "/pos-servers/{id}", operation_id = "get_pos_server", tag = "status",
+    params(("id" = PosServerId, Path, description = "The POS server")),
+    responses((status = 200, description = "The status", body = Status))
 )]
 async fn get(
     State(state): State<AppState>,

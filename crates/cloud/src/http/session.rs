@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use tillwatch_protocol::error::{ErrorCode, Problem};
+use tillwatch_protocol::error::ErrorCode;
 use tillwatch_protocol::ids::SessionId;
 use tillwatch_protocol::rest::Page;
 use tillwatch_protocol::rest::session::{
@@ -92,12 +92,9 @@ impl SignInGuard {
 
 /// Signs in.
 #[utoipa::path(
-    post, path = "/sessions", tag = "session", security(()), request_body = SignIn,
-    responses(
-        (status = 200, body = Tokens),
-        (status = 401, description = "`invalid_credentials`", body = Problem, content_type = "application/problem+json"),
-        (status = 429, description = "`rate_limited`: ten wrong passwords; `Retry-After` tells when", body = Problem, content_type = "application/problem+json"),
-    )
+    post, path = "/sessions", operation_id = "sign_in", tag = "session", security(()), request_body = SignIn,
+    responses((status = 200, description = "The session's tokens", body = Tokens)),
+    extensions(("x-problems" = json!([ErrorCode::InvalidCredentials, ErrorCode::RateLimited])))
 )]
 async fn sign_in(State(state): State<AppState>, Json(body): Json<SignIn>) -> ApiResult<axum::Json<Tokens>> {
     let email = user::normal_email(&body.email);
@@ -161,10 +158,8 @@ async fn sign_in(State(state): State<AppState>, Json(body): Json<SignIn>) -> Api
 /// Changes the tokens for new ones. A refresh token is good once; using it again ends the session.
 #[utoipa::path(
     post, path = "/sessions/refresh", operation_id = "refresh_session", tag = "session", security(()), request_body = Refresh,
-    responses(
-        (status = 200, body = Tokens),
-        (status = 401, description = "`unauthorized`", body = Problem, content_type = "application/problem+json"),
-    )
+    responses((status = 200, description = "The session's new tokens", body = Tokens)),
+    extensions(("x-problems" = json!([ErrorCode::Unauthorized])))
 )]
 async fn refresh(State(state): State<AppState>, Json(body): Json<Refresh>) -> ApiResult<axum::Json<Tokens>> {
     let refused = || ApiError::new(ErrorCode::Unauthorized, "The session has ended; sign in again.");
@@ -189,7 +184,10 @@ async fn refresh(State(state): State<AppState>, Json(body): Json<Refresh>) -> Ap
 }
 
 /// Signs out.
-#[utoipa::path(delete, path = "/sessions/current", tag = "session", responses((status = 204)))]
+#[utoipa::path(
+    delete, path = "/sessions/current", operation_id = "sign_out", tag = "session",
+    responses((status = 204, description = "The session has ended"))
+)]
 async fn sign_out(State(state): State<AppState>, current: CurrentUser) -> ApiResult<StatusCode> {
     revoke(&state, &current, current.session_id).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -197,8 +195,9 @@ async fn sign_out(State(state): State<AppState>, current: CurrentUser) -> ApiRes
 
 /// Ends one of one's sessions.
 #[utoipa::path(
-    delete, path = "/sessions/{id}", operation_id = "end_session", tag = "session", params(("id" = SessionId, Path)),
-    responses((status = 204), (status = 404, body = Problem, content_type = "application/problem+json"))
+    delete, path = "/sessions/{id}", operation_id = "end_session", tag = "session",
+    params(("id" = SessionId, Path, description = "One of one's sessions")),
+    responses((status = 204, description = "The session has ended"))
 )]
 async fn end(
     State(state): State<AppState>,
@@ -221,7 +220,10 @@ async fn revoke(state: &AppState, current: &CurrentUser, id: SessionId) -> ApiRe
 }
 
 /// One's sessions, newest first.
-#[utoipa::path(get, path = "/sessions", operation_id = "list_sessions", tag = "session", responses((status = 200, body = Page<Session>)))]
+#[utoipa::path(
+    get, path = "/sessions", operation_id = "list_sessions", tag = "session",
+    responses((status = 200, description = "All of them: `next_cursor` is null", body = Page<Session>))
+)]
 async fn list(State(state): State<AppState>, current: CurrentUser) -> ApiResult<axum::Json<Page<Session>>> {
     let sessions = session::of_user(&state.store.read().await?, current.user.id, Utc::now()).await?;
     let items = sessions
@@ -237,7 +239,10 @@ async fn list(State(state): State<AppState>, current: CurrentUser) -> ApiResult<
 }
 
 /// Who one is, and what one may do where.
-#[utoipa::path(get, path = "/me", tag = "session", responses((status = 200, body = Me)))]
+#[utoipa::path(
+    get, path = "/me", operation_id = "get_me", tag = "session",
+    responses((status = 200, description = "The user and their permissions", body = Me))
+)]
 async fn me(State(state): State<AppState>, current: CurrentUser) -> ApiResult<axum::Json<Me>> {
     let grants = grant::of_user(&state.store.read().await?, current.user.id).await?;
     let mut me = Me { user: current.user, everywhere: Vec::new(), chains: Vec::new(), outlets: Vec::new() };

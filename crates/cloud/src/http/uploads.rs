@@ -51,7 +51,15 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 }
 
 /// What this server speaks.
-#[utoipa::path(options, path = "/uploads", tag = "store", security(()), responses((status = 204)))]
+#[utoipa::path(
+    options, path = "/uploads", operation_id = "get_upload_options", tag = "store", security(()),
+    responses((status = 204, description = "In the headers", headers(
+        ("Tus-Resumable" = String, description = "`1.0.0`"),
+        ("Tus-Version" = String, description = "`1.0.0`"),
+        ("Tus-Extension" = String, description = "`creation,checksum`"),
+        ("Tus-Checksum-Algorithm" = String, description = "`sha256`"),
+    )))
+)]
 async fn options() -> Response {
     let headers = [
         (TUS_RESUMABLE, TUS),
@@ -63,7 +71,23 @@ async fn options() -> Response {
 }
 
 /// Announces an archive of a job that has not ended.
-#[utoipa::path(post, path = "/uploads", tag = "store", responses((status = 201)))]
+#[utoipa::path(
+    post, path = "/uploads", operation_id = "create_upload", tag = "store", security(("device" = [])),
+    params(
+        ("Tus-Resumable" = String, Header, pattern = "^1\\.0\\.0$", description = "`1.0.0`"),
+        ("Upload-Length" = i64, Header, minimum = 1, description = "The size of the archive in bytes"),
+        ("Upload-Metadata" = String, Header,
+            description = "As tus has it, key and base64 each: `job_id`, `sha256`, `from`, `to`, `part`, `parts`"),
+    ),
+    responses((status = 201, description = "The upload is announced", headers(
+        ("Location" = String, description = "Where its pieces go"),
+        ("Tus-Resumable" = String, description = "`1.0.0`"),
+    ))),
+    extensions(("x-problems" = json!([
+        ErrorCode::InvalidRequest, ErrorCode::NotFound, ErrorCode::JobEnded, ErrorCode::PayloadTooLarge,
+        ErrorCode::UploadVersionUnsupported,
+    ])))
+)]
 async fn create(State(state): State<AppState>, device: Device, headers: HeaderMap) -> ApiResult<Response> {
     demand_tus(&headers)?;
     let new = announced(&headers)?;
@@ -86,7 +110,19 @@ async fn create(State(state): State<AppState>, device: Device, headers: HeaderMa
 }
 
 /// How far an upload is.
-#[utoipa::path(head, path = "/uploads/{id}", tag = "store", params(("id" = ArchiveId, Path)), responses((status = 200)))]
+#[utoipa::path(
+    head, path = "/uploads/{id}", operation_id = "get_upload_offset", tag = "store", security(("device" = [])),
+    params(
+        ("id" = ArchiveId, Path, description = "The upload, which is the archive's id"),
+        ("Tus-Resumable" = String, Header, pattern = "^1\\.0\\.0$", description = "`1.0.0`"),
+    ),
+    responses((status = 200, description = "In the headers", headers(
+        ("Upload-Offset" = i64, description = "How many bytes are there"),
+        ("Upload-Length" = i64, description = "How many there will be"),
+        ("Tus-Resumable" = String, description = "`1.0.0`"),
+    ))),
+    extensions(("x-problems" = json!([ErrorCode::UploadVersionUnsupported])))
+)]
 async fn offset(
     State(state): State<AppState>,
     device: Device,
@@ -106,7 +142,24 @@ async fn offset(
 }
 
 /// Takes the next piece.
-#[utoipa::path(patch, path = "/uploads/{id}", tag = "store", params(("id" = ArchiveId, Path)), responses((status = 204)))]
+#[utoipa::path(
+    patch, path = "/uploads/{id}", operation_id = "append_to_upload", tag = "store", security(("device" = [])),
+    params(
+        ("id" = ArchiveId, Path, description = "The upload, which is the archive's id"),
+        ("Tus-Resumable" = String, Header, pattern = "^1\\.0\\.0$", description = "`1.0.0`"),
+        ("Upload-Offset" = i64, Header, minimum = 0, description = "How many bytes were sent before this piece"),
+        ("Upload-Checksum" = Option<String>, Header, description = "`sha256` and the digest of the piece in base64"),
+    ),
+    request_body(content = String, content_type = "application/offset+octet-stream",
+        description = "The next piece, at most 8 MiB"),
+    responses((status = 204, description = "The piece is kept", headers(
+        ("Upload-Offset" = i64, description = "How many bytes are there now"),
+        ("Tus-Resumable" = String, description = "`1.0.0`"),
+    ))),
+    extensions(("x-problems" = json!([
+        ErrorCode::UploadOffsetMismatch, ErrorCode::UploadChecksumMismatch, ErrorCode::UploadVersionUnsupported,
+    ])))
+)]
 async fn append(
     State(state): State<AppState>,
     device: Device,

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
+#[path = "../shared/contract.rs"]
+mod contract;
 mod support;
 
 mod command_line;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may end by a panic, in its helpers too")]
 
+#[path = "../shared/contract.rs"]
+mod contract;
 mod support;
 
 mod archives;

@@ -30,6 +30,8 @@ use tokio_tungstenite::tungstenite::protocol::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::contract;
+
 pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) const ADMIN: &str = "admin@example.com";
 /// How long anything may take that should happen at once.
@@ -175,10 +177,14 @@ impl Answer {
 }
 
 pub(crate) async fn answer(request: RequestBuilder) -> Answer {
-    let response = request.send().await.unwrap();
+    let (http, request) = request.build_split();
+    let request = request.unwrap();
+    let (method, path) = (request.method().clone(), request.url().path().to_owned());
+    let response = http.execute(request).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
     let bytes = response.bytes().await.unwrap().to_vec();
     let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    contract::check(&method, &path, status.as_u16(), &body);
     Answer { status, headers, bytes, body }
 }
 
