@@ -41,6 +41,25 @@ pub struct Config {
     pub drain: Duration,
     /// How long the cloud waits for stores.
     pub patience: Patience,
+    /// How many may come in at a time.
+    pub limits: Limits,
+}
+
+/// How many may come in at a time. Operators leave this alone; tests make it small.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// TLS handshakes that compute at the same time. Half of the cores stay free for everything else.
+    pub handshakes: usize,
+    /// Links between their request and their welcome; more than these are sent away for some seconds. A
+    /// store that is far away takes half a second, so that these are about a thousand a second.
+    pub arrivals: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { handshakes: cores.div_ceil(2), arrivals: 512 }
+    }
 }
 
 /// How long the cloud waits for stores. Operators leave this alone; tests make it short.
@@ -95,6 +114,7 @@ impl Config {
             node_name: host_name(),
             drain: Duration::from_secs(30),
             patience: Patience::default(),
+            limits: Limits::default(),
         }
     }
 }

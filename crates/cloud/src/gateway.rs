@@ -1,8 +1,9 @@
 //! The gateway: where connectors' links end.
 //!
-//! `session` is the life of one WebSocket; `registry` knows who is here; `dispatch` carries what a frame says
+//! `admission` keeps a crowd at the door; `session` is the life of one WebSocket; `registry` knows who is here; `dispatch` carries what a frame says
 //! about jobs into the database; `inbox` gathers what stores say and writes it together.
 
+mod admission;
 mod dispatch;
 mod inbox;
 mod registry;
@@ -16,8 +17,11 @@ use tillwatch_protocol::link::{MAX_FRAME_BYTES, SUBPROTOCOL};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use admission::Admission;
 pub(crate) use inbox::{Change, Heartbeat, Inbox, Took, write_in_time};
 pub(crate) use registry::Registry;
+
+use admission::Arrival;
 
 use crate::error::{ApiError, ApiResult};
 use crate::http::device::Device;
@@ -43,6 +47,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 )]
 async fn link(
     State(state): State<AppState>,
+    arrival: Arrival,
     device: Device,
     upgrade: WebSocketUpgrade,
 ) -> ApiResult<Response> {
@@ -63,5 +68,5 @@ async fn link(
         return Err(ApiError::invalid_field("sec-websocket-protocol", message));
     }
     let tracker = state.registry.tracker();
-    Ok(upgrade.on_upgrade(move |socket| tracker.track_future(session::run(socket, device, state))))
+    Ok(upgrade.on_upgrade(move |socket| tracker.track_future(session::run(socket, device, arrival, state))))
 }

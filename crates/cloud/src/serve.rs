@@ -17,6 +17,7 @@ use tower::ServiceExt;
 
 use crate::chores::Chores;
 use crate::config::Config;
+use crate::gateway::Admission;
 use crate::metrics::Exposition;
 use crate::router::router;
 use crate::state::AppState;
@@ -88,12 +89,12 @@ impl Cloud {
                 },
             };
             let (app, tls, watcher) = (app.clone(), tls.clone(), connections.watcher());
-            let stopping = shutdown.clone();
+            let (stopping, admission) = (shutdown.clone(), state.admission.clone());
             tokio::spawn(async move {
                 // Small answers must not wait for an acknowledgement.
                 let _ = stream.set_nodelay(true);
                 let Some(tls) = tls else { return connection(stream, app, watcher).await };
-                match stopping.run_until_cancelled(handshake(&tls, stream)).await {
+                match stopping.run_until_cancelled(handshake(&admission, &tls, stream)).await {
                     Some(Ok(stream)) => connection(stream, app, watcher).await,
                     Some(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                     None => {}
@@ -121,10 +122,11 @@ impl Cloud {
 }
 
 async fn handshake(
+    admission: &Admission,
     tls: &TlsAcceptor,
     stream: TcpStream,
 ) -> std::io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
-    tokio::time::timeout(PATIENCE, tls.accept(stream)).await?
+    tokio::time::timeout(PATIENCE, admission.in_turns(tls.accept(stream))).await?
 }
 
 async fn connection<S>(stream: S, app: Router, watcher: hyper_util::server::graceful::Watcher)

@@ -27,6 +27,8 @@ pub(crate) struct AppState {
     pub(crate) seen_tokens: Arc<SeenTokens>,
     /// The links of this process.
     pub(crate) registry: gateway::Registry,
+    /// How many come in at a time.
+    pub(crate) admission: gateway::Admission,
     /// What stores told and is not written yet.
     pub(crate) inbox: gateway::Inbox,
     /// Where archives are.
@@ -46,6 +48,7 @@ impl AppState {
         let cloud_id = store.cloud_id().await?;
         let blobs = Blobs::directory(&config.data_dir.join("archives"))?;
         Ok(Self {
+            admission: gateway::Admission::new(&config.limits),
             config: Arc::new(config),
             store,
             cloud_id,

@@ -13,6 +13,7 @@ use tillwatch_protocol::rest::pos_server::PosState;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::tungstenite;
 
+use super::admission::Arrival;
 use super::dispatch::Dispatch;
 use super::inbox::{Begin, Change, Ended, Reported};
 use super::registry::{Command, Place};
@@ -32,8 +33,8 @@ const RECONNECT_WITHIN_SECONDS: u64 = 10;
 const INTERNAL_ERROR: u16 = 1011;
 
 /// Serves a link from its upgrade to its end.
-pub(super) async fn run(mut socket: WebSocket, device: Device, state: AppState) {
-    let (code, reason) = match serve(&mut socket, device, &state).await {
+pub(super) async fn run(mut socket: WebSocket, device: Device, arrival: Arrival, state: AppState) {
+    let (code, reason) = match serve(&mut socket, device, arrival, &state).await {
         Ok(end) => {
             tracing::debug!(pos_server = %device.pos_server_id, ?end, "a link ended");
             farewell(&end)
@@ -79,7 +80,12 @@ fn cause(end: &End) -> &'static str {
     }
 }
 
-async fn serve(socket: &mut WebSocket, device: Device, state: &AppState) -> Result<End, StoreError> {
+async fn serve(
+    socket: &mut WebSocket,
+    device: Device,
+    arrival: Arrival,
+    state: &AppState,
+) -> Result<End, StoreError> {
     let hello = match Box::pin(first_frame(socket, state)).await {
         Ok(hello) => hello,
         Err(end) => {
@@ -102,6 +108,7 @@ async fn serve(socket: &mut WebSocket, device: Device, state: &AppState) -> Resu
         Ok(end)
     };
     let Some(begun) = state.inbox.ask(begin, Change::Begin).await? else { return turned_away(End::Revoked) };
+    drop(arrival);
     let Some(place) = state.registry.enter(id, device.id, begun.epoch) else {
         return turned_away(End::Replaced);
     };
@@ -334,7 +341,7 @@ mod tests {
 
     #[test]
     fn an_idle_session_is_small() {
-        fn size<F>(_: impl Fn(WebSocket, Device, AppState) -> F) -> usize {
+        fn size<F>(_: impl Fn(WebSocket, Device, Arrival, AppState) -> F) -> usize {
             size_of::<F>()
         }
         assert!(size(run) <= 4096, "{} bytes", size(run));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::Utc;
 use futures_util::SinkExt;
 use serde_json::{Value, json};
-use tillwatch_cloud::config::Patience;
+use tillwatch_cloud::config::{Limits, Patience};
 use tillwatch_protocol::ids::JobId;
 use tillwatch_protocol::link::frame::{ByeReason, CloudFrame, ConnectorFrame, StoreReport};
 use tillwatch_protocol::link::{MAX_FRAME_BYTES, close};
@@ -332,4 +332,29 @@ async fn a_heartbeat_without_a_link_hints_at_a_blocked_websocket() {
 
     let refused = store.post("/heartbeat", &json!({"pos_answers": true, "x": 1})).await;
     assert_eq!(refused.problem(), (422, "invalid_request"));
+}
+
+#[tokio::test]
+async fn a_crowd_is_let_in_a_few_at_a_time_and_the_rest_told_when_to_come_back() {
+    let cloud = Cloud::limited(hasty(), Limits { arrivals: 1, ..Limits::default() }).await;
+    let admin = cloud.admin().await;
+    let (first, second) = (cloud.enrolled("Riga").await, cloud.enrolled("Jelgava").await);
+
+    // The first one is in the door until it has said hello.
+    let mut line = first.line().await;
+    let refused = second.open(&second.signer.token(Utc::now())).await.err().expect("it is refused");
+    assert_eq!(refused.problem(), (503, "unavailable"));
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=10).contains(&wait), "{wait}");
+    assert_eq!(admin.status(&second).await["link"]["state"], "never_connected", "the API goes on");
+
+    line.say(&ConnectorFrame::Hello(hello())).await;
+    line.welcome_or_close().await.unwrap();
+    let _other = second.connect().await;
+    admin.when(&second, link("online")).await;
+
+    // One that leaves without a hello gives its place back.
+    let third = cloud.enrolled("Cēsis").await;
+    third.line().await.close(1000).await;
+    third.connect().await;
 }

@@ -11,7 +11,7 @@ use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tillwatch_cloud::admin::{self, ScopeName};
-use tillwatch_cloud::config::{Config, Patience, Tls};
+use tillwatch_cloud::config::{Config, Limits, Patience, Tls};
 use tillwatch_cloud::store::Store;
 use tillwatch_protocol::device::{DeviceKey, Identity, Signer};
 use tillwatch_protocol::ids::{BootId, JobId};
@@ -65,17 +65,22 @@ impl Cloud {
     }
 
     pub(crate) async fn with(patience: Patience) -> Self {
-        let cloud = Self::over(TempDir::new().unwrap(), patience).await;
+        Self::limited(patience, Limits::default()).await
+    }
+
+    pub(crate) async fn limited(patience: Patience, limits: Limits) -> Self {
+        let cloud = Self::over(TempDir::new().unwrap(), patience, limits).await;
         cloud.add_user(ADMIN, true).await;
         cloud
     }
 
-    async fn over(data_dir: TempDir, patience: Patience) -> Self {
+    async fn over(data_dir: TempDir, patience: Patience, limits: Limits) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let config = Config {
             tls: Tls::Insecure,
             drain: Duration::from_secs(5),
             patience,
+            limits,
             ..Config::new(data_dir.path())
         };
         let store = Store::open(data_dir.path(), None).await.unwrap();
@@ -91,7 +96,7 @@ impl Cloud {
     pub(crate) async fn restart(self, patience: Patience) -> Self {
         self.shutdown.cancel();
         timeout(SOON, self.serving).await.unwrap().unwrap().unwrap();
-        Self::over(self.data_dir, patience).await
+        Self::over(self.data_dir, patience, Limits::default()).await
     }
 
     /// Tells the cloud to stop, without waiting for it.
