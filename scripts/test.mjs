@@ -1,5 +1,5 @@
 // Every test there is. `npm test -- rust ui whole window lint` picks parts.
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { root, run, step } from './lib/run.mjs';
 import {
@@ -48,6 +48,15 @@ try {
       run('cargo', ['test', ...everything, '--no-run', '--quiet'], cargo),
     );
     await step('Rust tests', () => run('cargo', ['test', ...everything, '--quiet'], cargo));
+    await step('Rust tests over Postgres and S3', () => {
+      if (!existsSync('/usr/lib/postgresql')) {
+        process.stdout.write('SKIPPED: this needs a Debian-like system with the package postgresql.\n');
+        return;
+      }
+      const suites = ['rest', 'stores'].flatMap((name) => ['--test', name]);
+      const env = { ...cargo.env, TILLWATCH_TEST_BACKENDS: 'cluster' };
+      run('cargo', ['test', ...everything, '--quiet', ...suites], { env });
+    });
   }
   if (wants('ui')) {
     await step('UI tests', () => run('npm', ['run', '--silent', 'test', '--workspace', 'ui']));

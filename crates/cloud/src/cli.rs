@@ -52,8 +52,9 @@ struct Place {
     /// Database, archives and certificate [default: tillwatch-cloud in the system's folder for data].
     #[arg(long, value_name = "DIR", env = "TILLWATCH_CLOUD_DATA_DIR")]
     data_dir: Option<PathBuf>,
-    /// A database elsewhere, such as `sqlite:///var/lib/tillwatch/cloud.sqlite3`.
-    #[arg(long, value_name = "URL", env = "TILLWATCH_CLOUD_DATABASE_URL")]
+    /// A database elsewhere: `postgres://user@host/database`, or `sqlite:///var/lib/tillwatch/cloud.sqlite3`.
+    /// A password belongs into the environment, where other users of the machine can't see it.
+    #[arg(long, value_name = "URL", env = "TILLWATCH_CLOUD_DATABASE_URL", hide_env_values = true)]
     database_url: Option<String>,
 }
 

@@ -10,7 +10,10 @@ use axum::response::IntoResponse;
 use serde_json::{Map, Value};
 use tillwatch_protocol::error::{ErrorCode, FieldError, Problem};
 
-use crate::store::StoreError;
+use crate::store::{StoreError, Trouble};
+
+/// When to come again after what passes by itself.
+const SOON: Duration = Duration::from_secs(2);
 
 /// The result of a handler.
 pub(crate) type ApiResult<T> = Result<T, ApiError>;
@@ -59,6 +62,13 @@ impl ApiError {
         error
     }
 
+    /// A failure of what the cloud stands on, which passes: logged, and the caller comes again.
+    pub(crate) fn unavailable(detail: &str, cause: impl Into<anyhow::Error>) -> Self {
+        let mut error = Self::new(ErrorCode::Unavailable, detail).retry_after(SOON);
+        error.cause = Some(Arc::new(cause.into()));
+        error
+    }
+
     /// Adds a member to the document.
     pub(crate) fn with(mut self, key: &str, value: Value) -> Self {
         self.extra.insert(key.to_owned(), value);
@@ -83,13 +93,18 @@ impl ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        Self::internal(error)
+        match error.trouble() {
+            None => Self::internal(error),
+            Some(Trouble::Away) => Self::unavailable("The database does not answer.", error),
+            Some(Trouble::Busy) => Self::unavailable("The database has too much to do.", error),
+            Some(Trouble::Full) => Self::unavailable("The disk of the database is full.", error),
+        }
     }
 }
 
 impl From<sea_orm::DbErr> for ApiError {
     fn from(error: sea_orm::DbErr) -> Self {
-        Self::internal(StoreError::from(error))
+        StoreError::from(error).into()
     }
 }
 

@@ -27,16 +27,17 @@ pub(crate) mod user;
 pub(crate) mod audit;
 pub(crate) mod counts;
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+mod error;
+mod open;
 
-use sea_orm::sea_query::{Expr, ExprTrait};
-use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use std::path::Path;
+use std::time::Instant;
+
+use sea_orm::sea_query::{Expr, ExprTrait, Func, Query};
 use sea_orm::{
-    ColumnTrait, ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, EntityTrait,
     QueryFilter, Set, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
-use sea_orm_migration::MigratorTrait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tillwatch_protocol::ids::CloudId;
@@ -44,40 +45,17 @@ use tillwatch_protocol::ids::CloudId;
 use crate::bus::Bus;
 use crate::metrics;
 use entity::{meta, revision};
+pub use error::StoreError;
+pub(crate) use error::Trouble;
 
-/// How long a write waits for another process's.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
-/// Connections that read at the same time.
-const READERS: u32 = 8;
-
-/// The database could not do what was asked. None of these is a user's mistake.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// A statement failed.
-    #[error("the database failed")]
-    Database(#[from] DbErr),
-    /// A stored text is none of those it may be.
-    #[error("`{0}` in the database can't be read")]
-    Damaged(String),
-    /// The folder for the database can't be made.
-    #[error("the folder for the database can't be made")]
-    Folder(#[source] std::io::Error),
-    /// The address of the database is of a kind that this version does not know.
-    #[error("the database address must begin with sqlite:")]
-    UnknownAddress,
-    /// What was to be written together with other changes was not; the log says why.
-    #[error("the change could not be written")]
-    NotWritten,
-    /// A database in memory would not be the same for those who read and those who write.
-    #[error("the database must be a file")]
-    InMemory,
-}
+/// The advisory lock that every write on Postgres takes: "tillwatc" in ASCII.
+const WRITE_LOCK: i64 = 0x7469_6c6c_7761_7463;
 
 /// The database. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Store {
     readers: DatabaseConnection,
-    /// One connection, so that writes of this process wait here in turn rather than in SQLite.
+    /// One connection, so that writes of this process wait here in turn rather than in the database.
     writer: DatabaseConnection,
     bus: Bus,
 }
@@ -85,44 +63,13 @@ pub struct Store {
 impl Store {
     /// Opens the database of a data dir, or at an address, and makes it when it is not there.
     pub async fn open(data_dir: &Path, url: Option<&str>) -> Result<Self, StoreError> {
-        // In an address `%` and `?` would mean something: the path goes in besides.
-        let (url, file) = match url {
-            None => ("sqlite://data-dir", Some(data_dir.join("tillwatch.sqlite3"))),
-            Some(url) if !url.starts_with("sqlite:") => return Err(StoreError::UnknownAddress),
-            Some(url) if url.contains(":memory:") || url.contains("mode=memory") => {
-                return Err(StoreError::InMemory);
-            }
-            Some(url) => (url, None),
-        };
-        if file.is_some() {
-            make_private_dir(data_dir).map_err(StoreError::Folder)?;
-        }
-        let connect = |connections: u32, synchronous: SqliteSynchronous| {
-            let mut options = ConnectOptions::new(url);
-            let file = file.clone();
-            options
-                .max_connections(connections)
-                .acquire_timeout(BUSY_TIMEOUT * 2)
-                .sqlx_logging(false)
-                .map_sqlx_sqlite_opts(move |options| {
-                    let options = match &file {
-                        Some(file) => options.filename(file),
-                        None => options,
-                    };
-                    options
-                        .create_if_missing(true)
-                        .journal_mode(SqliteJournalMode::Wal)
-                        .synchronous(synchronous)
-                        .busy_timeout(BUSY_TIMEOUT)
-                });
-            Database::connect(options)
-        };
-        // Jobs and audit entries must outlive a power failure: FULL, on the only connection that writes.
-        let writer = connect(1, SqliteSynchronous::Full).await?;
-        let readers = connect(READERS, SqliteSynchronous::Normal).await?;
+        let open::Connections { readers, writer } = open::open(data_dir, url).await?;
         let store = Self { readers, writer, bus: Bus::new(0) };
-        let tx = store.write().await?;
-        migrations::Migrator::up(&tx.tx, None).await?;
+        let tx = store.begin().await?;
+        // Of several nodes that start at once one does it, and the others find it done.
+        migrations::prepare(&tx).await?;
+        let tx = store.locked(tx).await?;
+        migrations::run(&tx.tx).await?;
         tx.commit().await?;
         store.bus.changed(store.revision().await?);
         Ok(store)
@@ -138,16 +85,30 @@ impl Store {
         Ok(self.readers.begin().await?)
     }
 
-    /// Begins a write. It waits for its turn, holds off every other write until it ends, and is undone
-    /// when it is dropped without [`WriteTx::commit`].
+    /// Begins a write. It waits for its turn, holds off every other write, of other nodes too, until it ends,
+    /// and is undone when it is dropped without [`WriteTx::commit`].
     pub(crate) async fn write(&self) -> Result<WriteTx, StoreError> {
+        let asked_at = Instant::now();
+        let tx = self.begin().await?;
+        let tx = self.locked(tx).await?;
+        metrics::write_waited(asked_at.elapsed());
+        Ok(tx)
+    }
+
+    async fn begin(&self) -> Result<DatabaseTransaction, StoreError> {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        let asked_at = Instant::now();
-        let tx = self.writer.begin_with_options(options).await?;
-        metrics::write_waited(asked_at.elapsed());
+        Ok(self.writer.begin_with_options(options).await?)
+    }
+
+    /// Postgres would let writes go on side by side; one lock keeps them in turn, as SQLite does by itself.
+    async fn locked(&self, tx: DatabaseTransaction) -> Result<WriteTx, StoreError> {
+        if tx.get_database_backend() == DbBackend::Postgres {
+            let lock = Func::cust("pg_advisory_xact_lock").arg(Expr::val(WRITE_LOCK));
+            tx.execute(&Query::select().expr(lock).take()).await?;
+        }
         Ok(WriteTx { tx, bus: self.bus.clone(), revision: None, began_at: Instant::now() })
     }
 
@@ -169,7 +130,7 @@ impl Store {
         Ok(id)
     }
 
-    /// Closes the database; what was committed is then in one file.
+    /// Closes the database; what was committed to SQLite is then in one file.
     pub async fn close(self) {
         // There is nobody left to tell when closing fails, and nothing is lost by it.
         let _ = self.readers.close().await;
@@ -178,7 +139,7 @@ impl Store {
 }
 
 /// The revision as a connection or transaction sees it.
-pub(crate) async fn revision_of(db: &impl sea_orm::ConnectionTrait) -> Result<i64, StoreError> {
+pub(crate) async fn revision_of(db: &impl ConnectionTrait) -> Result<i64, StoreError> {
     let row = revision::Entity::find_by_id(1).one(db).await?;
     row.map(|row| row.value).ok_or_else(|| StoreError::Damaged("revision".into()))
 }

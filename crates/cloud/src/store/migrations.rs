@@ -2,10 +2,11 @@
 
 mod m0001_first;
 
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use sea_orm_migration::prelude::*;
 
 /// Every migration in the order of its making.
-pub(crate) struct Migrator;
+struct Migrator;
 
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
@@ -13,3 +14,41 @@ impl MigratorTrait for Migrator {
         vec![Box::new(m0001_first::Migration)]
     }
 }
+
+/// Postgres: a migration may take its time, and who waits for another node's waits as long.
+pub(super) async fn prepare(tx: &DatabaseTransaction) -> Result<(), DbErr> {
+    if tx.get_database_backend() == DbBackend::Postgres {
+        tx.execute_unprepared("SET LOCAL lock_timeout = 0; SET LOCAL statement_timeout = 0").await?;
+    }
+    Ok(())
+}
+
+/// Brings the schema to where this version needs it.
+pub(super) async fn run(tx: &DatabaseTransaction) -> Result<(), DbErr> {
+    Migrator::up(tx, None).await?;
+    if tx.get_database_backend() == DbBackend::Postgres {
+        tx.execute_unprepared(COMPARE_BYTES).await?;
+    }
+    Ok(())
+}
+
+/// Texts compare byte by byte, as in SQLite and in our own code: version keys, folded names and cursors rely on
+/// it, and the order must not change with the operating system's language data. A column that a migration
+/// has made gets the collation here, so that none can be forgotten; its indexes are made anew with it.
+const COMPARE_BYTES: &str = r#"
+DO $$
+DECLARE
+    text_column record;
+BEGIN
+    FOR text_column IN
+        SELECT c.oid::regclass AS owner, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type
+        FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+        WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace
+            AND a.attnum > 0 AND NOT a.attisdropped
+            AND a.attcollation NOT IN (0, '"C"'::regcollation)
+    LOOP
+        EXECUTE format('ALTER TABLE %s ALTER COLUMN %I TYPE %s COLLATE "C"',
+            text_column.owner, text_column.name, text_column.type);
+    END LOOP;
+END $$
+"#;

@@ -11,14 +11,30 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
+use crate::backends::Backends;
 use crate::support::{HEADER, SOON};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tillwatch-cloud");
 
-fn run(data_dir: &Path, arguments: &[&str], input: &str) -> Output {
+/// What the environment says of where the data is.
+type Place = [(&'static str, String)];
+
+/// A place that is a folder alone, whatever the other tests run over.
+fn folder(path: &Path) -> Vec<(&'static str, String)> {
+    vec![("TILLWATCH_CLOUD_DATA_DIR", path.display().to_string())]
+}
+
+/// A place over what this run of the tests is about.
+fn place(backends: &Backends) -> Vec<(&'static str, String)> {
+    let mut place = folder(backends.data_dir.path());
+    place.extend(backends.database_url().map(|url| ("TILLWATCH_CLOUD_DATABASE_URL", url)));
+    place
+}
+
+fn run(place: &Place, arguments: &[&str], input: &str) -> Output {
     let mut child = Command::new(PROGRAM)
         .args(arguments)
-        .env("TILLWATCH_CLOUD_DATA_DIR", data_dir)
+        .envs(place.iter().cloned())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -28,14 +44,14 @@ fn run(data_dir: &Path, arguments: &[&str], input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-fn succeed(data_dir: &Path, arguments: &[&str], input: &str) -> String {
-    let output = run(data_dir, arguments, input);
+fn succeed(place: &Place, arguments: &[&str], input: &str) -> String {
+    let output = run(place, arguments, input);
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn fail(data_dir: &Path, arguments: &[&str]) -> String {
-    let output = run(data_dir, arguments, "");
+fn fail(place: &Place, arguments: &[&str]) -> String {
+    let output = run(place, arguments, "");
     assert!(!output.status.success(), "{arguments:?}");
     assert!(output.stdout.is_empty());
     String::from_utf8(output.stderr).unwrap()
@@ -46,11 +62,11 @@ struct Server {
     url: String,
 }
 
-async fn serve(data_dir: &Path, arguments: &[&str]) -> Server {
+async fn serve(place: &Place, arguments: &[&str]) -> Server {
     let mut process = tokio::process::Command::new(PROGRAM)
         .arg("serve")
         .args(arguments)
-        .env("TILLWATCH_CLOUD_DATA_DIR", data_dir)
+        .envs(place.iter().cloned())
         .env("TILLWATCH_CLOUD_LISTEN", "127.0.0.1:0")
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -84,11 +100,12 @@ async fn get(client: &Client, url: &str, token: &str) -> Value {
 #[tokio::test]
 async fn commands_work_beside_a_running_server_which_follows_at_once() {
     let dir = TempDir::new().unwrap();
-    let data = dir.path().join("data");
+    let backends = Backends::new().await;
+    let data = place(&backends);
     let mut server = serve(&data, &[]).await;
     assert!(server.url.starts_with("https://127.0.0.1:"), "{}", server.url);
     let password = succeed(&data, &["user", "add", "--email", "anna@example.com", "--name", "Anna"], "");
-    let client = client(&data);
+    let client = client(backends.data_dir.path());
     let token = sign_in(&client, &server.url, "anna@example.com", password.trim()).await;
     let list = format!("{}/api/v1/pos-servers", server.url);
     assert_eq!(get(&client, &list, &token).await["items"], json!([]));
@@ -135,13 +152,13 @@ async fn commands_work_beside_a_running_server_which_follows_at_once() {
 #[tokio::test]
 async fn the_certificate_stays_and_its_key_is_private() {
     let dir = TempDir::new().unwrap();
-    let first = serve(dir.path(), &[]).await;
+    let first = serve(&folder(dir.path()), &[]).await;
     let cert = std::fs::read(dir.path().join("tls/cert.pem")).unwrap();
     let by_name = first.url.replace("127.0.0.1", "localhost");
     let answer = client(dir.path()).get(format!("{by_name}/healthz")).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::NO_CONTENT);
     drop(first);
-    let _second = serve(dir.path(), &[]).await;
+    let _second = serve(&folder(dir.path()), &[]).await;
     assert_eq!(std::fs::read(dir.path().join("tls/cert.pem")).unwrap(), cert);
     #[cfg(unix)]
     {
@@ -165,19 +182,19 @@ async fn a_file_configures_and_flags_win_over_it() {
     )
     .unwrap();
 
-    let server = serve(&dir.path().join("data"), &["--config", config.to_str().unwrap()]).await;
+    let server = serve(&folder(&dir.path().join("data")), &["--config", config.to_str().unwrap()]).await;
 
     assert!(server.url.starts_with("http://127.0.0.1:"), "{}", server.url);
     assert!(database.exists());
     std::fs::write(&config, "insecure_htp = true\n").unwrap();
-    let told = fail(dir.path(), &["serve", "--config", config.to_str().unwrap()]);
+    let told = fail(&folder(dir.path()), &["serve", "--config", config.to_str().unwrap()]);
     assert!(told.contains("insecure_htp"), "{told}");
 }
 
-#[test]
-fn what_makes_no_sense_is_refused_with_a_reason() {
-    let dir = TempDir::new().unwrap();
-    let data = dir.path();
+#[tokio::test]
+async fn what_makes_no_sense_is_refused_with_a_reason() {
+    let backends = Backends::new().await;
+    let data = &place(&backends);
     let add = ["user", "add", "--name", "A", "--email"];
     assert!(fail(data, &[&add[..], &["nonsense"]].concat()).contains("e-mail"));
     succeed(data, &[&add[..], &["a@b.c", "--admin", "--password-stdin"]].concat(), "password one\n");
@@ -196,16 +213,18 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         fail(data, &["release", "require", "--chain", "X", "--pos-version", "v1"]).contains("not a version")
     );
     assert!(fail(data, &["fleet", "import", "/nonexistent.csv"]).contains("nonexistent.csv"));
-    assert!(fail(data, &["serve", "--database-url", "mysql://localhost/x"]).contains("sqlite:"));
+    assert!(
+        fail(data, &["serve", "--database-url", "mysql://localhost/x"]).contains("sqlite: or postgres://")
+    );
     assert!(fail(data, &["serve", "--database-url", "sqlite::memory:"]).contains("must be a file"));
-    let bad = data.join("bad.csv");
+    let bad = backends.data_dir.path().join("bad.csv");
     std::fs::write(&bad, format!("{HEADER}Pizza,Riga,1,,Mars/Base,Main\n")).unwrap();
     assert!(fail(data, &["fleet", "import", bad.to_str().unwrap()]).contains("line 2: `Mars/Base`"));
 }
 
 #[test]
 fn the_openapi_document_is_the_one_checked_in() {
-    let printed = succeed(Path::new("/nonexistent"), &["openapi"], "");
+    let printed = succeed(&folder(Path::new("/nonexistent")), &["openapi"], "");
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
     let checked_in = std::fs::read_to_string(path).unwrap_or_default();
     assert!(

@@ -34,13 +34,11 @@ async fn a_job_arrives_whole_and_its_status_lists_it() {
     let (mut events, mut nothing) = (admin.events(None).await, anna.events(None).await);
     cloud
         .sql(
-            "BEGIN IMMEDIATE;
-             UPDATE revision SET value = value + 1;
+            "UPDATE revision SET value = value + 1;
              INSERT INTO jobs (id, pos_server_id, kind, state, spec, requested_by, requested_at, revision)
-                 SELECT randomblob(16), pos_servers.id, 'diagnose', 'queued', '{\"kind\":\"diagnose\"}', users.id,
+                 SELECT NEW_ID, pos_servers.id, 'diagnose', 'queued', '{\"kind\":\"diagnose\"}', users.id,
                      '2026-11-01T00:00:00+00:00', (SELECT value FROM revision)
-                 FROM pos_servers, users WHERE users.admin;
-             COMMIT;",
+                 FROM pos_servers, users WHERE users.admin",
         )
         .await;
 
@@ -108,11 +106,9 @@ async fn a_removed_pos_server_is_told_by_its_id() {
     let mut events = admin.events(None).await;
     cloud
         .sql(
-            "BEGIN IMMEDIATE;
-             UPDATE revision SET value = value + 1;
+            "UPDATE revision SET value = value + 1;
              INSERT INTO removals SELECT id, outlet_id, chain_id, (SELECT value FROM revision) FROM pos_servers;
-             DELETE FROM pos_servers;
-             COMMIT;",
+             DELETE FROM pos_servers",
         )
         .await;
     let event = events.next().await.unwrap();

@@ -1,7 +1,9 @@
-//! The REST interface as a client sees it: the real router on a port of its own, over a real SQLite each.
+//! The REST interface as a client sees it: the real router on a port of its own, over a real database each.
 
 #![expect(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
+#[path = "../shared/backends.rs"]
+mod backends;
 #[path = "../shared/contract.rs"]
 mod contract;
 mod support;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{SecondsFormat, TimeDelta, Utc};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tillwatch_cloud::admin::{self, ScopeName};
@@ -24,11 +25,12 @@ async fn fleet() -> (TestCloud, Client) {
     let admin = cloud.sign_in(ADMIN).await;
     cloud.import(FLEET).await;
     admin::require_version(&cloud.store, "Pizza", "34.6.0", chrono::Utc::now()).await.unwrap();
+    let ago = |time: TimeDelta| (Utc::now() - time).to_rfc3339_opts(SecondsFormat::Secs, false);
     cloud
-        .sql(
+        .sql(&format!(
             "UPDATE pos_servers SET link_state = 'online', pos_state = 'running', connector_version = '1.2.10',
                  connector_version_key = '00000000000000000001.00000000000000000002.00000000000000000010',
-                 last_report_at = strftime('%Y-%m-%dT%H:%M:%S+00:00', 'now', '-1 minute')
+                 last_report_at = '{}'
              WHERE name <> 'never';
              UPDATE pos_servers SET pos_version = '34.10.1',
                  pos_version_key = '00000000000000000034.00000000000000000010.00000000000000000001'
@@ -39,11 +41,13 @@ async fn fleet() -> (TestCloud, Client) {
              UPDATE pos_servers SET error_code = 'database_inconsistent', error_message = 'Checksums DIFFER',
                  error_since = '2026-11-01T00:00:00+00:00', error_failures = 3 WHERE name = 'failed';
              UPDATE pos_servers SET link_state = 'offline', cause = 'connection_lost', confidence = 'likely',
-                 evidence = '[{\"code\":\"fell_silent\",\"at\":\"2026-11-01T00:00:00Z\",\"params\":{}}]',
-                 last_report_at = strftime('%Y-%m-%dT%H:%M:%S+00:00', 'now', '-6 hours') WHERE name = 'offline';
+                 evidence = '[{{\"code\":\"fell_silent\",\"at\":\"2026-11-01T00:00:00Z\",\"params\":{{}}}}]',
+                 last_report_at = '{}' WHERE name = 'offline';
              UPDATE pos_servers SET pos_state = 'not_responding' WHERE name = 'silent';
-             UPDATE pos_servers SET pos_state = 'stopped' WHERE name = 'stopped';",
-        )
+             UPDATE pos_servers SET pos_state = 'stopped' WHERE name = 'stopped'",
+            ago(TimeDelta::minutes(1)),
+            ago(TimeDelta::hours(6)),
+        ))
         .await;
     (cloud, admin)
 }
@@ -261,13 +265,19 @@ async fn a_cursor_belongs_to_its_order() {
 #[tokio::test]
 async fn behind_counts_what_a_store_has_not_taken() {
     let (cloud, admin) = fleet().await;
+    for day in 1..=3 {
+        cloud
+            .sql(&format!(
+                "INSERT INTO loyalty_changes (id, chain_id, table_name, row_id, content, created_at)
+                     SELECT NEW_ID, id, 'programs', NEW_ID, '{{}}', '2026-11-0{day}T00:00:00+00:00'
+                     FROM chains WHERE name = 'Pizza'"
+            ))
+            .await;
+    }
     cloud
         .sql(
-            "INSERT INTO loyalty_changes (id, chain_id, table_name, row_id, content, created_at)
-                 SELECT randomblob(16), chains.id, 'programs', randomblob(16), '{}', '2026-11-0' || n.value || 'T00:00:00+00:00'
-                 FROM chains, json_each('[1, 2, 3]') AS n WHERE chains.name = 'Pizza' ORDER BY n.value;
-             UPDATE pos_servers SET cursor = 3 WHERE name = 'well';
-             UPDATE pos_servers SET cursor = 1 WHERE name = 'failed';",
+            "UPDATE pos_servers SET cursor = 3 WHERE name = 'well';
+             UPDATE pos_servers SET cursor = 1 WHERE name = 'failed'",
         )
         .await;
     let items = admin.get("/pos-servers").await.body["items"].as_array().unwrap().clone();
@@ -296,4 +306,23 @@ async fn a_page_holds_at_most_its_limit() {
     seen.extend(page.names().into_iter().map(ToOwned::to_owned));
     assert_eq!(seen.len(), 4);
     assert!(admin.get("/pos-servers?limit=1000").await.body["next_cursor"].is_null());
+}
+
+#[tokio::test]
+async fn texts_sort_the_same_way_in_every_database() {
+    let cloud = TestCloud::start().await;
+    let admin = cloud.sign_in(ADMIN).await;
+    cloud.import("Ā,Ā,,,Europe/Riga,a\nZ,Z,,,Europe/Riga,z\nb,b,,,Europe/Riga,b\n").await;
+    for sort in ["chain", "outlet"] {
+        let mut names = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = admin.get(&format!("/pos-servers?sort={sort}&limit=1{cursor}")).await;
+            names.extend(page.names().into_iter().map(ToOwned::to_owned));
+            let Some(next) = page.body["next_cursor"].as_str() else { break };
+            cursor = format!("&cursor={next}");
+        }
+        // The order of a language would have ā before b.
+        assert_eq!(names, ["b", "z", "a"], "{sort}");
+    }
 }

@@ -5,11 +5,9 @@ use std::time::Duration;
 use chrono::Utc;
 use futures_util::StreamExt;
 use reqwest::{Method, RequestBuilder, StatusCode};
-use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tillwatch_cloud::admin::{self, ScopeName};
-use tillwatch_cloud::config::{Config, Tls};
+use tillwatch_cloud::config::Config;
 use tillwatch_cloud::store::Store;
 use tillwatch_protocol::rest::admin::Imported;
 use tillwatch_protocol::rest::session::Permission;
@@ -17,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use crate::backends::Backends;
 use crate::contract;
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -30,27 +29,22 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 pub(crate) struct TestCloud {
     pub(crate) base: String,
     pub(crate) store: Store,
-    /// Goes away with the cloud.
-    _data_dir: TempDir,
+    /// They go away with the cloud.
+    backends: Backends,
     shutdown: CancellationToken,
     serving: JoinHandle<anyhow::Result<()>>,
-    database: DatabaseConnection,
 }
 
 impl TestCloud {
     pub(crate) async fn start() -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let data_dir = TempDir::new().unwrap();
-        let config =
-            Config { tls: Tls::Insecure, drain: Duration::from_secs(5), ..Config::new(data_dir.path()) };
-        let store = Store::open(data_dir.path(), None).await.unwrap();
+        let backends = Backends::new().await;
+        let config = Config { drain: Duration::from_secs(5), ..backends.config() };
+        let store = backends.store().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(tillwatch_cloud::run(listener, config, shutdown.clone()));
-        let file = data_dir.path().join("tillwatch.sqlite3");
-        let database = Database::connect(format!("sqlite://{}?mode=rw", file.display())).await.unwrap();
-        let cloud = Self { base, store, _data_dir: data_dir, shutdown, serving, database };
+        let cloud = Self { base, store, backends, shutdown, serving };
         cloud.add_user(ADMIN, true).await;
         cloud
     }
@@ -72,7 +66,7 @@ impl TestCloud {
 
     /// Changes the database behind the cloud's back: what a clock or a store would have brought about.
     pub(crate) async fn sql(&self, sql: &str) {
-        self.database.execute_unprepared(sql).await.unwrap();
+        self.backends.sql(sql).await;
     }
 
     pub(crate) fn anonymous(&self) -> Client {

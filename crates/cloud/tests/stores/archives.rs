@@ -189,7 +189,7 @@ async fn an_archive_is_gone_after_its_time() {
     let cloud = Cloud::start().await;
     let (admin, store, _line, job) = collecting(&cloud, 1 << 20).await;
     let id = upload(&store, job, &noise(250_000), (1, 1)).await;
-    let files = || walk(&cloud.data_dir.path().join("archives"));
+    let files = || walk(&cloud.backends.data_dir.path().join("archives"));
     assert_eq!(files(), 3);
     cloud.sql("UPDATE archives SET expires_at = '2020-01-01T00:00:00+00:00'").await;
     let expired = admin.get(&format!("/archives/{id}/content")).await;
@@ -263,7 +263,7 @@ async fn a_whole_that_is_not_what_was_announced_is_thrown_away() {
     assert_eq!(head(&store, &location).await.status, 404);
     let id = location.rsplit('/').next().unwrap();
     assert_eq!(admin.get(&format!("/archives/{id}/content")).await.problem(), (404, "not_found"));
-    assert_eq!(walk(&cloud.data_dir.path().join("archives")), 0);
+    assert_eq!(walk(&cloud.backends.data_dir.path().join("archives")), 0);
     // There is room for another try.
     upload(&store, job, &content, (1, 1)).await;
 }

@@ -1,7 +1,9 @@
-//! The cloud as stores see it: real links, uploads and exchanges against the real router and a real SQLite.
+//! The cloud as stores see it: real links, uploads and exchanges against the real router and a real database.
 
 #![expect(clippy::unwrap_used, reason = "a test may end by a panic, in its helpers too")]
 
+#[path = "../shared/backends.rs"]
+mod backends;
 #[path = "../shared/contract.rs"]
 mod contract;
 mod support;

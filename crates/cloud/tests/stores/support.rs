@@ -7,11 +7,9 @@ use chrono::Utc;
 use futures_util::stream::BoxStream;
 use futures_util::{SinkExt, StreamExt};
 use reqwest::{Method, RequestBuilder, StatusCode};
-use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tillwatch_cloud::admin::{self, ScopeName};
-use tillwatch_cloud::config::{Config, Limits, Patience, Tls};
+use tillwatch_cloud::config::{Config, Limits, Patience};
 use tillwatch_cloud::store::Store;
 use tillwatch_protocol::device::{DeviceKey, Identity, Signer};
 use tillwatch_protocol::ids::{BootId, JobId};
@@ -30,6 +28,7 @@ use tokio_tungstenite::tungstenite::protocol::Message;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::backends::Backends;
 use crate::contract;
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -52,7 +51,7 @@ pub(crate) fn hasty() -> Patience {
 pub(crate) struct Cloud {
     pub(crate) base: String,
     pub(crate) store: Store,
-    pub(crate) data_dir: TempDir,
+    pub(crate) backends: Backends,
     shutdown: CancellationToken,
     /// Stops the cloud when the test ends.
     _stop: DropGuard,
@@ -69,34 +68,27 @@ impl Cloud {
     }
 
     pub(crate) async fn limited(patience: Patience, limits: Limits) -> Self {
-        let cloud = Self::over(TempDir::new().unwrap(), patience, limits).await;
+        let cloud = Self::over(Backends::new().await, patience, limits).await;
         cloud.add_user(ADMIN, true).await;
         cloud
     }
 
-    async fn over(data_dir: TempDir, patience: Patience, limits: Limits) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let config = Config {
-            tls: Tls::Insecure,
-            drain: Duration::from_secs(5),
-            patience,
-            limits,
-            ..Config::new(data_dir.path())
-        };
-        let store = Store::open(data_dir.path(), None).await.unwrap();
+    async fn over(backends: Backends, patience: Patience, limits: Limits) -> Self {
+        let config = Config { drain: Duration::from_secs(5), patience, limits, ..backends.config() };
+        let store = backends.store().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(tillwatch_cloud::run(listener, config, shutdown.clone()));
         let stop = shutdown.clone().drop_guard();
-        Self { base, store, data_dir, shutdown, _stop: stop, serving }
+        Self { base, store, backends, shutdown, _stop: stop, serving }
     }
 
     /// Stops the cloud in good order and starts another over the same data.
     pub(crate) async fn restart(self, patience: Patience) -> Self {
         self.shutdown.cancel();
         timeout(SOON, self.serving).await.unwrap().unwrap().unwrap();
-        Self::over(self.data_dir, patience, Limits::default()).await
+        Self::over(self.backends, patience, Limits::default()).await
     }
 
     /// Tells the cloud to stop, without waiting for it.
@@ -143,10 +135,7 @@ impl Cloud {
 
     /// Changes the database behind the cloud's back: what a clock would have brought about.
     pub(crate) async fn sql(&self, sql: &str) {
-        let file = self.data_dir.path().join("tillwatch.sqlite3");
-        let database = Database::connect(format!("sqlite://{}?mode=rw", file.display())).await.unwrap();
-        database.execute_unprepared(sql).await.unwrap();
-        database.close().await.unwrap();
+        self.backends.sql(sql).await;
     }
 
     pub(crate) async fn admin(&self) -> Client {

@@ -108,7 +108,8 @@ impl SortKey {
             Self::Highlight => Expr::case(pos(Pos::ErrorCode).is_not_null(), Expr::cust("2"))
                 .case(update_required(), Expr::cust("1"))
                 .finally(Expr::cust("0"))
-                .into(),
+                // Postgres takes such numbers for narrower ones than every other is.
+                .cast_as("bigint"),
         }
     }
 

@@ -1,0 +1,133 @@
+//! Opening the database: a file of SQLite's, or Postgres. Each gives a pool that reads and one connection that
+//! writes, set up so that the rest of the store need not know which it is.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::{ConnectOptions as _, Connection, Error as SqlxError};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection};
+
+use super::StoreError;
+use super::error::reason;
+
+/// How long a write waits for the one before it, of this process or another.
+const WRITE_PATIENCE: Duration = Duration::from_secs(15);
+/// Connections to SQLite that read at the same time.
+const SQLITE_READERS: u32 = 8;
+/// Connections to Postgres that read at the same time: five nodes stay below its default limit of 100.
+const POSTGRES_READERS: u32 = 16;
+/// How long a read waits for a connection to Postgres; a restart that takes less is not noticed.
+const READ_PATIENCE: Duration = Duration::from_secs(5);
+/// How long the first connection to Postgres may take.
+const FIRST_CONNECTION: Duration = Duration::from_secs(10);
+/// A connection that was idle for longer is tried before it is used: Postgres may have restarted.
+const TRUSTED: Duration = Duration::from_secs(1);
+
+/// What Postgres gives up after. A write that stalls must not hold the lock of the whole cluster, and ends
+/// before those that wait for it do.
+const POSTGRES_LIMITS: [(&str, &str); 3] =
+    [("idle_in_transaction_session_timeout", "10s"), ("lock_timeout", "15s"), ("statement_timeout", "30s")];
+
+/// Those that read, and the one that writes: one, so that writes of this process wait here in turn.
+pub(super) struct Connections {
+    pub(super) readers: DatabaseConnection,
+    pub(super) writer: DatabaseConnection,
+}
+
+/// Opens the database of a data dir, or at an address. SQLite's is made when it is not there.
+pub(super) async fn open(data_dir: &Path, url: Option<&str>) -> Result<Connections, StoreError> {
+    match url {
+        Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+            postgres(url).await
+        }
+        Some(url) if !url.starts_with("sqlite:") => Err(StoreError::UnknownAddress),
+        url => sqlite(data_dir, url).await,
+    }
+}
+
+async fn sqlite(data_dir: &Path, url: Option<&str>) -> Result<Connections, StoreError> {
+    // In an address `%` and `?` would mean something: the path goes in besides.
+    let (url, file) = match url {
+        None => ("sqlite://data-dir", Some(data_dir.join("tillwatch.sqlite3"))),
+        Some(url) if url.contains(":memory:") || url.contains("mode=memory") => {
+            return Err(StoreError::InMemory);
+        }
+        Some(url) => (url, None),
+    };
+    if file.is_some() {
+        super::make_private_dir(data_dir).map_err(StoreError::Folder)?;
+    }
+    let connect = |connections: u32, synchronous: SqliteSynchronous| {
+        let mut options = ConnectOptions::new(url);
+        let file = file.clone();
+        options
+            .max_connections(connections)
+            .acquire_timeout(WRITE_PATIENCE * 2)
+            .sqlx_logging(false)
+            .map_sqlx_sqlite_opts(move |options| {
+                let options = match &file {
+                    Some(file) => options.filename(file),
+                    None => options,
+                };
+                options
+                    .create_if_missing(true)
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(synchronous)
+                    .busy_timeout(WRITE_PATIENCE)
+            });
+        Database::connect(options)
+    };
+    // Jobs and audit entries must outlive a power failure: FULL, on the only connection that writes.
+    let writer = connect(1, SqliteSynchronous::Full).await?;
+    let readers = connect(SQLITE_READERS, SqliteSynchronous::Normal).await?;
+    Ok(Connections { readers, writer })
+}
+
+async fn postgres(url: &str) -> Result<Connections, StoreError> {
+    let options: PgConnectOptions =
+        url.parse().map_err(|error: SqlxError| StoreError::BadAddress(error.to_string()))?;
+    let options =
+        options.application_name("tillwatch-cloud").options(POSTGRES_LIMITS).disable_statement_logging();
+    // A pool would only say that it waited in vain; a connection says why.
+    let closed = |reason: String| StoreError::Closed { address: address(&options), reason };
+    let first = tokio::time::timeout(FIRST_CONNECTION, PgConnection::connect_with(&options)).await;
+    let first = first.map_err(|_| closed("no answer".into()))?.map_err(|error| closed(reason(&error)))?;
+    // Goodbye is a courtesy.
+    let _ = first.close().await;
+    let pool = |connections: u32, patience: Duration, options: PgConnectOptions| -> PgPool {
+        PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(patience)
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > TRUSTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            .connect_lazy_with(options)
+    };
+    // A read is a view of one moment and can't be more. A write begins by waiting for its turn, and its
+    // statements must see what was committed meanwhile.
+    let reads =
+        [("default_transaction_isolation", "repeatable read"), ("default_transaction_read_only", "on")];
+    let writes =
+        [("default_transaction_isolation", "read committed"), ("default_transaction_read_only", "off")];
+    let readers = pool(POSTGRES_READERS, READ_PATIENCE, options.clone().options(reads));
+    let writer = pool(1, WRITE_PATIENCE, options.clone().options(writes));
+    Ok(Connections { readers: readers.into(), writer: writer.into() })
+}
+
+/// An address that can be shown: without the password.
+fn address(options: &PgConnectOptions) -> String {
+    let user = options.get_username();
+    let database = options.get_database().unwrap_or(user);
+    match options.get_socket() {
+        Some(socket) => format!("postgres://{user}@{}/{database}", socket.display()),
+        None => format!("postgres://{user}@{}:{}/{database}", options.get_host(), options.get_port()),
+    }
+}

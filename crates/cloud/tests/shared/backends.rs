@@ -1,0 +1,156 @@
+//! What the cloud of a test stands on. By default SQLite and a directory; with `TILLWATCH_TEST_BACKENDS=cluster`
+//! Postgres and S3, which are started once a process of tests (`servers.sh`) and end with it. Each test has a
+//! database and a place for archives of its own.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
+use tempfile::TempDir;
+use tillwatch_cloud::config::{Config, Tls};
+use tillwatch_cloud::store::Store;
+use uuid::Uuid;
+
+/// The databases of Postgres that are always there: one to make others from, one with our schema to copy.
+const MAINTENANCE: &str = "postgres";
+const TEMPLATE: &str = "tillwatch_template";
+
+/// What one cloud stands on. It goes away with its test.
+pub(crate) struct Backends {
+    pub(crate) data_dir: TempDir,
+    /// Its database in the cluster, if it has one.
+    database: Option<String>,
+}
+
+impl Backends {
+    /// Fresh ones, of the kind that this run is about.
+    pub(crate) async fn new() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let data_dir = TempDir::new().unwrap();
+        let database = match cluster() {
+            Some(cluster) => Some(cluster.new_database().await),
+            None => None,
+        };
+        Self { data_dir, database }
+    }
+
+    /// A configuration that names them.
+    pub(crate) fn config(&self) -> Config {
+        Config { tls: Tls::Insecure, database_url: self.database_url(), ..Config::new(self.data_dir.path()) }
+    }
+
+    /// The address of the database, when it is not the one in the data dir.
+    pub(crate) fn database_url(&self) -> Option<String> {
+        Some(cluster()?.url(self.database.as_ref()?))
+    }
+
+    /// The database, as the command line opens it.
+    pub(crate) async fn store(&self) -> Store {
+        Store::open(self.data_dir.path(), self.database_url().as_deref()).await.unwrap()
+    }
+
+    /// Changes the database behind the cloud's back, in one transaction. `NEW_ID` stands for a fresh UUID.
+    pub(crate) async fn sql(&self, sql: &str) {
+        let (url, sql) = if let Some(url) = self.database_url() {
+            (url, sql.replace("NEW_ID", "gen_random_uuid()"))
+        } else {
+            let file = self.data_dir.path().join("tillwatch.sqlite3");
+            let sql = format!("BEGIN IMMEDIATE; {sql}; COMMIT").replace("NEW_ID", "randomblob(16)");
+            (format!("sqlite://{}?mode=rw", file.display()), sql)
+        };
+        execute(&url, &sql).await;
+    }
+}
+
+impl Drop for Backends {
+    fn drop(&mut self) {
+        if let (Some(cluster), Some(database)) = (cluster(), self.database.take()) {
+            cluster.ended.lock().unwrap_or_else(PoisonError::into_inner).push(database);
+        }
+    }
+}
+
+/// The servers of this process, when the tests run over them.
+fn cluster() -> Option<&'static Cluster> {
+    static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
+    CLUSTER
+        .get_or_init(|| match std::env::var("TILLWATCH_TEST_BACKENDS").as_deref() {
+            Ok("cluster") => Some(Cluster::start()),
+            Ok(other) => panic!("TILLWATCH_TEST_BACKENDS is `{other}`; there is only `cluster`"),
+            Err(_) => None,
+        })
+        .as_ref()
+}
+
+/// Postgres and S3; a broker of messages belongs here as well. One of each a process.
+struct Cluster {
+    directory: PathBuf,
+    /// Databases whose tests have ended.
+    ended: Mutex<Vec<String>>,
+    /// The servers stop when its standard input closes.
+    _servers: Child,
+}
+
+impl Cluster {
+    fn start() -> Self {
+        let mut servers = Command::new("sh")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shared/servers.sh"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut directory = String::new();
+        BufReader::new(servers.stdout.take().unwrap()).read_line(&mut directory).unwrap();
+        assert!(!directory.is_empty(), "the servers did not start");
+        let directory = PathBuf::from(directory.trim_end());
+        let cluster = Self { directory, ended: Mutex::default(), _servers: servers };
+        // Tests have runtimes of their own, which end with them.
+        std::thread::scope(|scope| {
+            let prepare = || tokio::runtime::Runtime::new().unwrap().block_on(cluster.prepare());
+            scope.spawn(prepare).join().unwrap();
+        });
+        cluster
+    }
+
+    /// Makes the database that those of the tests are copied from.
+    async fn prepare(&self) {
+        execute(&self.url(MAINTENANCE), &format!("CREATE DATABASE {TEMPLATE}")).await;
+        let store = Store::open(Path::new("nowhere"), Some(&self.url(TEMPLATE))).await.unwrap();
+        store.close().await;
+    }
+
+    fn url(&self, database: &str) -> String {
+        format!(
+            "postgres://tillwatch@localhost/{database}?host={}",
+            self.directory.join("postgres").display()
+        )
+    }
+
+    async fn new_database(&self) -> String {
+        let name = format!("test_{}", Uuid::new_v4().simple());
+        let ended = std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner));
+        let maintenance = connect(&self.url(MAINTENANCE)).await;
+        for database in ended {
+            let drop = format!("DROP DATABASE {database} WITH (FORCE)");
+            maintenance.execute_unprepared(&drop).await.unwrap();
+        }
+        let create = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}");
+        maintenance.execute_unprepared(&create).await.unwrap();
+        maintenance.close().await.unwrap();
+        name
+    }
+}
+
+async fn connect(url: &str) -> DatabaseConnection {
+    let mut options = sea_orm::ConnectOptions::new(url);
+    options.max_connections(1);
+    Database::connect(options).await.unwrap()
+}
+
+async fn execute(url: &str, sql: &str) {
+    let database = connect(url).await;
+    database.execute_unprepared(sql).await.unwrap();
+    database.close().await.unwrap();
+}

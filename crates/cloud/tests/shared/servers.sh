@@ -1,0 +1,48 @@
+#!/bin/sh
+# The servers of a cluster for one process of tests. They run until standard input ends, which it does with that
+# process, however it ends; then they stop and leave nothing behind. Prints the directory once all are there.
+set -eu
+
+bin=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -1)
+directory=$(mktemp -d)
+
+# Postgres refuses to run as root.
+as_postgres() {
+    if [ "$(id -u)" = 0 ]; then
+        setpriv --reuid=postgres --regid=postgres --init-groups "$@"
+    else
+        "$@"
+    fi
+}
+
+stop() {
+    trap - EXIT INT TERM
+    as_postgres "$bin/pg_ctl" --silent --pgdata="$directory/postgres" --mode=immediate stop >/dev/null 2>&1 || true
+    rm -rf "$directory"
+}
+trap stop EXIT INT TERM
+
+cd "$directory"
+mkdir postgres s3
+if [ "$(id -u)" = 0 ]; then
+    chmod 755 "$directory"
+    chown postgres postgres
+fi
+
+# A language whose order is not that of the bytes: what relies on bytes must say so itself.
+as_postgres "$bin/initdb" --pgdata=postgres --username=tillwatch --auth=trust --encoding=UTF8 \
+    --locale-provider=icu --icu-locale=en-US --locale=C.UTF-8 --no-sync >initdb.log 2>&1 || { cat initdb.log >&2; exit 1; }
+cat >>postgres/postgresql.conf <<END
+listen_addresses = ''
+unix_socket_directories = '$directory/postgres'
+max_connections = 500
+shared_buffers = 32MB
+fsync = off
+full_page_writes = off
+log_min_messages = fatal
+END
+as_postgres "$bin/pg_ctl" --silent --wait --pgdata="$directory/postgres" --log="$directory/postgres/log" start \
+    >/dev/null || { cat postgres/log >&2; exit 1; }
+
+echo "$directory"
+cat >/dev/null
