@@ -12,6 +12,7 @@ use crate::domain::archive::KEPT;
 use crate::domain::job::Change;
 use crate::gateway::write_in_time;
 use crate::http::exchange::touch_stale_chains;
+use crate::nodes::{self, Lease};
 use crate::state::AppState;
 use crate::store::{self, StoreError};
 
@@ -32,15 +33,15 @@ pub(crate) struct Chores {
 }
 
 impl Chores {
-    /// Notes that nobody is connected yet, and begins.
-    pub(crate) async fn begin(state: &AppState) -> Result<Self, StoreError> {
-        forget_online(state).await?;
+    /// Enters this node under its name, and begins.
+    pub(crate) async fn begin(state: &AppState, name: String) -> Result<Self, StoreError> {
+        let lease = Lease::take(state, name).await?;
         let patience = &state.config.patience;
         let stop_writing = CancellationToken::new();
         let (inbox, store) = (state.inbox.clone(), state.store.clone());
         let writer = tokio::spawn(write_in_time(inbox, store, patience.gather, stop_writing.clone()));
         let mut tasks = JoinSet::new();
-        tasks.spawn(give_up_unknown(state.clone(), patience.return_after_start));
+        tasks.spawn(lease.keep());
         tasks.spawn(sweep(state.clone(), patience.sweep_every));
         tasks.spawn(expire(state.clone(), patience.expire_every));
         Ok(Self { tasks, writer, stop_writing })
@@ -53,40 +54,7 @@ impl Chores {
         if let Err(error) = self.writer.await {
             tracing::error!(%error, "the writer broke");
         }
-        forget_online(state).await
-    }
-}
-
-/// Whoever was online is unknown: the cloud is not there to know.
-async fn forget_online(state: &AppState) -> Result<(), StoreError> {
-    let mut tx = state.store.write().await?;
-    let revision = tx.next_revision().await?;
-    if store::presence::forget_online(&*tx, Utc::now(), revision).await? > 0 {
-        tx.commit().await?;
-    }
-    Ok(())
-}
-
-async fn give_up_unknown(state: AppState, patience: Duration) {
-    tokio::time::sleep(patience).await;
-    let give_up = async || -> Result<u64, StoreError> {
-        let mut tx = state.store.write().await?;
-        let revision = tx.next_revision().await?;
-        let count = store::presence::give_up_unknown(&*tx, Utc::now(), revision).await?;
-        if count > 0 {
-            tx.commit().await?;
-        }
-        Ok(count)
-    };
-    loop {
-        match give_up().await {
-            Ok(count) => {
-                tracing::info!(count, "stores did not come back after the start");
-                return;
-            }
-            Err(error) => failed("stores could not be given up", error),
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        nodes::leave(state).await
     }
 }
 

@@ -71,10 +71,12 @@ pub struct Patience {
     pub ping_every: Duration,
     /// From the last sign of life of a link until it is given up.
     pub silence: Duration,
-    /// From the cloud's start until a store that was online is given up.
+    /// From the moment at which a store is unknown, as its node or the cloud went away, until it is given up.
     pub return_after_start: Duration,
     /// From a job's request until it is given up when its store went away before it took the job.
     pub acceptance: Duration,
+    /// Between renewals of a node's lease; it is lost after five of them.
+    pub renew_every: Duration,
     /// How long signs of life are gathered until they are written together.
     pub gather: Duration,
     /// How often it is written of a store that goes on as before that it lives. Together with the time
@@ -94,6 +96,7 @@ impl Default for Patience {
             silence: Duration::from_secs(SILENCE_SECONDS),
             return_after_start: Duration::from_mins(1),
             acceptance: Duration::from_mins(1),
+            renew_every: Duration::from_secs(5),
             gather: Duration::from_secs(2),
             alive_every: Duration::from_secs(30),
             sweep_every: Duration::from_secs(1),

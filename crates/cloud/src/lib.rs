@@ -7,6 +7,7 @@
 //! | `http` | the REST handlers: extract, call, convert |
 //! | `gateway` | where connectors' links end |
 //! | `chores` | what time brings: deadlines, expiry, revocations |
+//! | `nodes` | this process among those that serve the same cloud |
 //! | [`domain`] | the rules; no HTTP, no SQL |
 //! | [`store`] | the database |
 //! | `blobs` | the bytes of archives |
@@ -26,6 +27,7 @@ mod error;
 mod gateway;
 mod http;
 mod metrics;
+mod nodes;
 mod openapi;
 mod router;
 mod serve;

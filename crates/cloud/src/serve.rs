@@ -66,9 +66,11 @@ impl Cloud {
     pub async fn serve(self, listener: TcpListener) -> anyhow::Result<()> {
         let Self { state, tls, metrics } = self;
         let node = &state.config.node_name;
-        tracing::info!(node, cloud_id = %state.cloud_id, address = %listener.local_addr()?, "serving");
+        let address = listener.local_addr()?;
+        tracing::info!(node, cloud_id = %state.cloud_id, %address, "serving");
         let shutdown = state.shutdown.clone();
-        let chores = Chores::begin(&state).await?;
+        // Two processes of one host have different ports; one that is restarted has the same.
+        let chores = Chores::begin(&state, format!("{node}:{}", address.port())).await?;
         let poll = tokio::spawn(follow_other_processes(state.clone()));
         let watched = CancellationToken::new();
         // Served until the end, so that the end can be watched.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use tillwatch_protocol::ids::CloudId;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::blobs::Blobs;
 use crate::config::Config;
@@ -19,6 +20,8 @@ use crate::store::Store;
 pub(crate) struct AppState {
     pub(crate) config: Arc<Config>,
     pub(crate) store: Store,
+    /// This life of this process, as the database and other nodes name it.
+    pub(crate) node_id: Uuid,
     /// Whom device tokens must be addressed to.
     pub(crate) cloud_id: CloudId,
     /// Limits on guessing passwords.
@@ -51,6 +54,7 @@ impl AppState {
             admission: gateway::Admission::new(&config.limits),
             config: Arc::new(config),
             store,
+            node_id: Uuid::now_v7(),
             cloud_id,
             sign_in: Arc::new(SignInGuard::new()),
             seen_tokens: Arc::new(SeenTokens::new(Utc::now())),

@@ -11,6 +11,7 @@ pub(crate) mod outlet;
 pub(crate) mod pos_server;
 
 pub(crate) mod device;
+pub(crate) mod node;
 pub(crate) mod presence;
 
 pub(crate) mod job;

@@ -209,6 +209,7 @@ mod tests {
     use tempfile::TempDir;
     use tillwatch_protocol::ids::BootId;
     use tillwatch_protocol::link::frame::Hello;
+    use uuid::Uuid;
 
     use super::*;
     use crate::http::device::Device;
@@ -246,7 +247,7 @@ mod tests {
             unfinished_jobs: Vec::new(),
             drops: 0,
         };
-        Begin { device, hello, presence: Presence::online(), at: Utc::now() }
+        Begin { node: Uuid::now_v7(), device, hello, presence: Presence::online(), at: Utc::now() }
     }
 
     /// Hands in a hello of each and then writes once; gives what each was told.

@@ -21,6 +21,8 @@ pub(super) enum Command {
     Replaced,
     /// The identity was revoked.
     Revoked,
+    /// This node no longer holds the session; the store has to come again.
+    Lost,
 }
 
 /// The sessions of this process, by POS server. Clones share it.
@@ -61,6 +63,21 @@ impl Registry {
     /// Whether a POS server's connector is here.
     pub(crate) fn is_here(&self, id: PosServerId) -> bool {
         self.lock().contains_key(&id)
+    }
+
+    /// The sessions that are here, with their epochs.
+    pub(crate) fn epochs(&self) -> Vec<(PosServerId, i64)> {
+        self.lock().iter().map(|(id, session)| (*id, session.epoch)).collect()
+    }
+
+    /// Closes a session that this node no longer holds, unless a newer one took its place here. `newest` is
+    /// the epoch of the last session anywhere.
+    pub(crate) fn close_lost(&self, id: PosServerId, epoch: i64, newest: i64) {
+        if let Some(session) = self.lock().get(&id).filter(|session| session.epoch == epoch) {
+            let command = if newest > epoch { Command::Replaced } else { Command::Lost };
+            // A full queue is tried again at the next look.
+            let _ = session.commands.try_send(command);
+        }
     }
 
     /// Closes the sessions of these identities.

@@ -102,7 +102,7 @@ async fn serve(
         refused.as_ref().and_then(|end| presence::after(end, now)).unwrap_or_else(Presence::online);
     let unfinished_jobs = hello.unfinished_jobs.clone();
     let told = hello.report.as_ref().map(|report| (report.pos_state == PosState::Running, Instant::now()));
-    let begin = Begin { device, hello, presence: standing, at: now };
+    let begin = Begin { node: state.node_id, device, hello, presence: standing, at: now };
     let turned_away = |end: End| {
         metrics::hello(cause(&end));
         Ok(end)
@@ -120,10 +120,7 @@ async fn serve(
     let ended = link.live(unfinished_jobs, begun.time_zone).await;
     let end = ended.as_ref().unwrap_or(&End::Broken);
     metrics::link_ended(ended.as_ref().map_or("failed", cause));
-    // All links of a cloud that stops are written as unknown at once, by who stops it.
-    if *end != End::Drained
-        && let Some(presence) = presence::after(end, Utc::now())
-    {
+    if let Some(presence) = presence::after(end, Utc::now()) {
         let now = Utc::now();
         let ended = Ended { epoch: begun.epoch, presence, at: now, heard_at: now - link.heard_at.elapsed() };
         state.inbox.end(id, ended);
@@ -206,6 +203,7 @@ impl Link<'_> {
                     },
                     Some(Command::Replaced) | None => return Ok(End::Replaced),
                     Some(Command::Revoked) => return Ok(End::Revoked),
+                    Some(Command::Lost) => return Ok(self.drain().await),
                 },
                 _ = pings.tick() => {
                     if !send(self.socket, Message::Ping(Vec::new().into())).await {
@@ -215,10 +213,7 @@ impl Link<'_> {
                 () = tokio::time::sleep_until(self.heard_at + patience.silence) => {
                     return Ok(End::Silent(self.heard_at.elapsed()));
                 }
-                () = self.state.shutdown.cancelled() => {
-                    self.say(&CloudFrame::Drain { reconnect_within_seconds: RECONNECT_WITHIN_SECONDS }).await;
-                    return Ok(End::Drained);
-                }
+                () = self.state.shutdown.cancelled() => return Ok(self.drain().await),
             }
         }
     }
@@ -265,6 +260,11 @@ impl Link<'_> {
             self.told = Some((pos_answers, Instant::now()));
             self.state.inbox.alive(self.device.pos_server_id, pos_answers);
         }
+    }
+
+    async fn drain(&mut self) -> End {
+        self.say(&CloudFrame::Drain { reconnect_within_seconds: RECONNECT_WITHIN_SECONDS }).await;
+        End::Drained
     }
 
     fn dispatch(&self) -> Dispatch<'_> {

@@ -12,6 +12,7 @@ pub(crate) mod jobs;
 pub(crate) mod loyalty_changes;
 pub(crate) mod loyalty_rows;
 pub(crate) mod meta;
+pub(crate) mod nodes;
 pub(crate) mod outlets;
 pub(crate) mod pos_servers;
 pub(crate) mod removals;

@@ -1,11 +1,15 @@
 //! What stores tell of themselves: links, reports, signs of life. Each write names the session epoch that it
 //! belongs to, so that what an old session still says never overwrites what a newer one said.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use sea_orm::sea_query::Expr;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Set};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, QueryTrait, Set,
+};
 use serde_json::json;
-use tillwatch_protocol::ids::PosServerId;
+use tillwatch_protocol::ids::{DeviceId, PosServerId};
 use tillwatch_protocol::link::frame::{Hello, StoreReport};
 use tillwatch_protocol::report::Report;
 use tillwatch_protocol::rest::pos_server::{Link, LinkState, OfflineCause, PosState};
@@ -13,7 +17,7 @@ use uuid::Uuid;
 
 use crate::domain::pos_server::version_key;
 use crate::domain::presence::{self, Presence};
-use crate::store::entity::{devices, outlets, pos_servers};
+use crate::store::entity::{devices, nodes, outlets, pos_servers};
 use crate::store::{StoreError, from_text, to_text};
 
 /// The longest text of a store's that is kept as it came, in characters.
@@ -32,18 +36,28 @@ pub(crate) struct Begun {
     pub time_zone: Option<String>,
 }
 
-/// Begins a session: gives it the next epoch and writes what its hello said. `presence` says what the link is
-/// from now on. Nothing when the identity was revoked or the POS server removed meanwhile.
+/// Who comes where.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    /// The node.
+    pub node: Uuid,
+    /// The store's identity.
+    pub device: DeviceId,
+    /// The POS server that it serves.
+    pub id: PosServerId,
+}
+
+/// Begins a session on a node: gives it the next epoch and writes what its hello said. `presence` says what the
+/// link is from now on. Nothing when the identity was revoked or the POS server removed meanwhile.
 pub(crate) async fn begin<C: ConnectionTrait>(
     tx: &C,
-    device: Uuid,
-    id: PosServerId,
+    Arrival { node, device, id }: Arrival,
     hello: &Hello,
     presence: &Presence,
     now: DateTime<Utc>,
     revision: i64,
 ) -> Result<Option<Begun>, StoreError> {
-    let valid = devices::Entity::find_by_id(device)
+    let valid = devices::Entity::find_by_id(device.0)
         .filter(devices::Column::RevokedAt.is_null())
         .filter(devices::Column::PosServerId.eq(id.0))
         .one(tx)
@@ -58,6 +72,7 @@ pub(crate) async fn begin<C: ConnectionTrait>(
         row.link_since = Set(Some(now));
     }
     row.session_epoch = Set(epoch);
+    row.node_id = Set((presence.state == LinkState::Online).then_some(node));
     row.last_seen_at = Set(Some(now));
     row.boot_id = Set(Some(hello.boot_id.0));
     let connector_version = clip(&hello.connector_version, MAX_WORD);
@@ -95,6 +110,7 @@ pub(crate) async fn end<C: ConnectionTrait>(
     revision: i64,
 ) -> Result<(), StoreError> {
     let mut row = link_columns(presence);
+    row.node_id = Set(None);
     row.link_since = Set(Some(now));
     row.last_seen_at = Set(Some(heard_at));
     // Nobody is there to ask it.
@@ -172,41 +188,88 @@ pub(crate) async fn alive<C: ConnectionTrait>(
     Ok(())
 }
 
-/// At the cloud's start nobody is connected: what was online is unknown until it comes back.
+/// What was online on a node that is no more is unknown until it comes back.
 pub(crate) async fn forget_online<C: ConnectionTrait>(
     tx: &C,
     now: DateTime<Utc>,
     revision: i64,
 ) -> Result<u64, StoreError> {
-    change_all(tx, LinkState::Online, &Presence::unknown(), now, revision).await
+    let alive = nodes::Entity::find().select_only().column(nodes::Column::Id).into_query();
+    let held_by_nobody = Condition::any()
+        .add(pos_servers::Column::NodeId.is_null())
+        .add(pos_servers::Column::NodeId.not_in_subquery(alive));
+    let gone = Condition::all()
+        .add(pos_servers::Column::LinkState.eq(to_text(&LinkState::Online)))
+        .add(held_by_nobody);
+    change_all(tx, gone, &Presence::unknown(), now, revision).await
 }
 
-/// Stores that had time to come back and did not are offline.
+/// Whether stores have been unknown since this time or longer.
+pub(crate) async fn has_unknown<C: ConnectionTrait>(
+    conn: &C,
+    since: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let one: Option<Uuid> = pos_servers::Entity::find()
+        .select_only()
+        .column(pos_servers::Column::Id)
+        .filter(unknown_since(since))
+        .into_tuple()
+        .one(conn)
+        .await?;
+    Ok(one.is_some())
+}
+
+/// Stores that had time to come back, as they have been unknown since then or longer, are offline.
 pub(crate) async fn give_up_unknown<C: ConnectionTrait>(
     tx: &C,
+    since: DateTime<Utc>,
     now: DateTime<Utc>,
     revision: i64,
 ) -> Result<u64, StoreError> {
-    change_all(tx, LinkState::Unknown, &Presence::not_back_after_restart(now), now, revision).await
+    change_all(tx, unknown_since(since), &Presence::not_back_after_restart(now), now, revision).await
+}
+
+fn unknown_since(since: DateTime<Utc>) -> Condition {
+    Condition::all()
+        .add(pos_servers::Column::LinkState.eq(to_text(&LinkState::Unknown)))
+        .add(pos_servers::Column::LinkSince.lte(since))
 }
 
 async fn change_all<C: ConnectionTrait>(
     tx: &C,
-    from: LinkState,
+    which: Condition,
     presence: &Presence,
     now: DateTime<Utc>,
     revision: i64,
 ) -> Result<u64, StoreError> {
     let mut row = link_columns(presence);
+    row.node_id = Set(None);
     row.link_since = Set(Some(now));
     row.pos_state = Set(to_text(&PosState::Unknown));
     row.revision = Set(revision);
-    let written = pos_servers::Entity::update_many()
-        .set(row)
-        .filter(pos_servers::Column::LinkState.eq(to_text(&from)))
-        .exec(tx)
-        .await?;
+    let written = pos_servers::Entity::update_many().set(row).filter(which).exec(tx).await?;
     Ok(written.rows_affected)
+}
+
+/// The sessions that a node holds, with their epochs.
+pub(crate) async fn held_by<C: ConnectionTrait>(
+    conn: &C,
+    node: Uuid,
+) -> Result<HashMap<PosServerId, i64>, StoreError> {
+    let rows: Vec<(Uuid, i64)> = pos_servers::Entity::find()
+        .select_only()
+        .columns([pos_servers::Column::Id, pos_servers::Column::SessionEpoch])
+        .filter(pos_servers::Column::NodeId.eq(node))
+        .into_tuple()
+        .all(conn)
+        .await?;
+    Ok(rows.into_iter().map(|(id, epoch)| (id.into(), epoch)).collect())
+}
+
+/// The epoch of a POS server's last session.
+pub(crate) async fn newest_epoch<C: ConnectionTrait>(conn: &C, id: PosServerId) -> Result<i64, StoreError> {
+    let row = pos_servers::Entity::find_by_id(id.0).one(conn).await?;
+    Ok(row.map_or(0, |row| row.session_epoch))
 }
 
 /// Writes that a store was heard over HTTPS. A link that is down all the same is probably blocked.

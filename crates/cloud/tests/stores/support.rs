@@ -42,6 +42,7 @@ pub(crate) fn hasty() -> Patience {
         gather: Duration::from_millis(20),
         sweep_every: Duration::from_millis(50),
         expire_every: Duration::from_millis(50),
+        renew_every: Duration::from_millis(100),
         return_after_start: Duration::from_hours(1),
         ..Patience::default()
     }

@@ -6,13 +6,14 @@ use tillwatch_protocol::exchange::Transaction;
 use tillwatch_protocol::ids::{ChainId, JobId, PosServerId};
 use tillwatch_protocol::link::frame::Hello;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use super::{Ended, Reported};
 use crate::domain::job;
 use crate::domain::presence::Presence;
 use crate::http::device::Device;
 use crate::store::job::StoredJob;
-use crate::store::presence::{self, Begun};
+use crate::store::presence::{self, Arrival, Begun};
 use crate::store::{self, Store, StoreError, loyalty};
 
 /// Everything that is written together.
@@ -37,6 +38,8 @@ pub(crate) enum Change {
 /// A session that wants to begin.
 #[derive(Debug)]
 pub(crate) struct Begin {
+    /// On which node.
+    pub node: Uuid,
     /// Whose.
     pub device: Device,
     /// What it said.
@@ -123,9 +126,10 @@ impl Change {
                 presence::end(tx, *id, *epoch, presence, *at, *heard_at, revision).await?;
             }
             Self::Begin(ask) => {
-                let Begin { device, hello, presence, at } = &ask.what;
+                let Begin { node, device, hello, presence, at } = &ask.what;
                 let Device { id, pos_server_id } = *device;
-                let begun = presence::begin(tx, id.0, pos_server_id, hello, presence, *at, revision).await?;
+                let arrival = Arrival { node: *node, device: id, id: pos_server_id };
+                let begun = presence::begin(tx, arrival, hello, presence, *at, revision).await?;
                 ask.outcome = Some(begun);
             }
             Self::Job(ask) => {

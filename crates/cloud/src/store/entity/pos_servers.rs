@@ -21,6 +21,8 @@ pub struct Model {
     pub link_since: Option<DateTimeUtc>,
     pub last_seen_at: Option<DateTimeUtc>,
     pub session_epoch: i64,
+    /// The node that holds the present session; none when there is none.
+    pub node_id: Option<Uuid>,
     pub boot_id: Option<Uuid>,
     pub connector_version: Option<String>,
     /// [`crate::domain::pos_server::version_key`] of the connector version; written together with it.
