@@ -22,7 +22,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 
 /// Exchanges a one-time code for an identity; an older one of the same POS server is revoked.
 #[utoipa::path(
-    post, path = "/enroll", operation_id = "enroll", tag = "store", security(()), request_body = Enroll,
+    post, path = "/enroll", operation_id = "enroll_store", tag = "store", security(()), request_body = Enroll,
     responses((status = 200, description = "The identity", body = Enrolled)),
     extensions(("x-problems" = json!([ErrorCode::EnrollmentCodeInvalid])))
 )]

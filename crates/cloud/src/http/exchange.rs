@@ -30,7 +30,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 
 /// Takes a POS server's transactions and gives what changed after its cursor.
 #[utoipa::path(
-    post, path = "/exchange", operation_id = "exchange", tag = "store", security(("device" = [])),
+    post, path = "/exchange", operation_id = "exchange_data", tag = "store", security(("device" = [])),
     request_body = ExchangeRequest,
     responses((status = 200, description = "All transactions are written down", body = ExchangeAnswer)),
     extensions(("x-problems" = json!([ErrorCode::NotFound, ErrorCode::VersionUnsupported])))

@@ -11,6 +11,7 @@ mod support;
 mod command_line;
 mod events;
 mod fleet_import;
+mod matrix;
 mod metrics;
 mod outlets;
 mod problems;

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 use reqwest::Method;
 use serde_json::Value;
 
-static DOCUMENT: LazyLock<Value> = LazyLock::new(tillwatch_cloud::openapi);
+/// The document.
+pub(crate) static DOCUMENT: LazyLock<Value> = LazyLock::new(tillwatch_cloud::openapi);
 
 /// The description of a call, if the document has one for this address.
 fn call(method: &Method, path: &str) -> Option<&'static Value> {
