@@ -1,60 +1,33 @@
-//! What operators do from the command line. Each is one write, with its audit entry, beside a cloud that
-//! may be running on the same database.
+//! What administrators do, from the command line and over REST.
+//!
+//! The functions of the modules work within a write that their caller began and will commit, and append their
+//! audit entry to it. Whether somebody may do this is decided before, by `http::admin`; whoever has the
+//! command line may do everything. The functions here are the command line's: one write each, with names
+//! where people give names, beside a cloud that may be running on the same database.
+
+mod error;
+
+pub(crate) mod enrollment;
+pub(crate) mod fleet;
+pub(crate) mod grants;
+pub(crate) mod places;
+pub(crate) mod users;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tillwatch_protocol::ids::{ChainId, OutletId, UserId};
-use tillwatch_protocol::link::version::PosVersion;
+use tillwatch_protocol::ids::{ChainId, OutletId};
 use tillwatch_protocol::rest::admin::Imported;
 use tillwatch_protocol::rest::session::{Permission, User};
 
-use crate::domain::audit::{Actor, Entry};
-use crate::domain::fleet::{self, BadLine};
-use crate::domain::user::{self, BadUser};
-use crate::store::chain::{self, Known};
-use crate::store::{Store, StoreError, audit, grant, user as users};
-use crate::tokens;
+use crate::domain::audit::Actor;
+use crate::domain::user;
+use crate::store::{Store, audit, chain, outlet, user as kept_users};
 
 pub use crate::store::audit::Chain as AuditChain;
 pub use crate::store::grant::Scope;
+pub use error::AdminError;
 
 /// How long an enrollment code is good for.
 pub const CODE_LIFE: TimeDelta = TimeDelta::hours(24);
-
-/// Why an operator's wish was not granted.
-#[derive(Debug, thiserror::Error)]
-pub enum AdminError {
-    /// The user can't be made like this.
-    #[error(transparent)]
-    BadUser(#[from] BadUser),
-    /// The e-mail is taken.
-    #[error("there is a user with the e-mail {0} already")]
-    EmailTaken(String),
-    /// No such thing.
-    #[error("there is no {what} `{name}`")]
-    NotFound {
-        /// User, chain or outlet.
-        what: &'static str,
-        /// What was asked for.
-        name: String,
-    },
-    /// A name that several have.
-    #[error("several {what}s are called `{name}`; give the id")]
-    Ambiguous {
-        /// Chain or outlet.
-        what: &'static str,
-        /// What was asked for.
-        name: String,
-    },
-    /// Not a version.
-    #[error("`{0}` is not a version such as 34.6.0")]
-    BadVersion(String),
-    /// Lines that can't be imported; nothing was.
-    #[error("nothing was imported:\n{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    BadLines(Vec<BadLine>),
-    /// The database failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// Makes a user. Without a password one is made up; it is returned and kept nowhere.
 pub async fn add_user(
@@ -65,21 +38,11 @@ pub async fn add_user(
     password: Option<String>,
     now: DateTime<Utc>,
 ) -> Result<(User, Option<String>), AdminError> {
-    let generated = password.is_none().then(tokens::new_password);
-    let password = password.or_else(|| generated.clone()).unwrap_or_default();
-    user::check(email, name, &password)?;
-    let user =
-        User { id: UserId::new(), email: user::normal_email(email), name: name.trim().to_owned(), admin };
-    let password_hash = user::hash_password(&password);
+    let new = users::New::check(email, name, admin, password)?;
     let tx = store.write().await?;
-    if users::by_email(&*tx, &user.email).await?.is_some() {
-        return Err(AdminError::EmailTaken(user.email));
-    }
-    users::insert(&tx, &user, password_hash, now).await?;
-    let entry = Entry::new(now, Actor::CommandLine, "user.added", format!("user:{}", user.id));
-    audit::append(&tx, entry.with("email", user.email.as_str()).with("admin", admin)).await?;
+    let user = users::add(&tx, Actor::CommandLine, &new, now).await?;
     tx.commit().await?;
-    Ok((user, generated))
+    Ok((user, new.generated))
 }
 
 /// Where a grant is to hold, as an operator names it.
@@ -103,25 +66,21 @@ pub async fn grant(
 ) -> Result<(), AdminError> {
     let mut tx = store.write().await?;
     let email = user::normal_email(email);
-    let account = users::by_email(&*tx, &email).await?;
+    let account = kept_users::by_email(&*tx, &email).await?;
     let user = account.ok_or(AdminError::NotFound { what: "user", name: email })?.user;
-    let (scope, place) = match scope {
-        ScopeName::All => (Scope::All, "all".to_owned()),
+    let scope = match scope {
+        ScopeName::All => Scope::All,
         ScopeName::Chain(name) => {
             let id: ChainId = the_one("chain", name, chain::named(&*tx, name).await?)?;
-            (Scope::Chain(id), format!("chain:{id}"))
+            Scope::Chain(id)
         }
         ScopeName::Outlet(name) => {
-            let id: OutletId = the_one("outlet", name, chain::named_outlets(&*tx, name).await?)?;
-            (Scope::Outlet(id), format!("outlet:{id}"))
+            let id: OutletId = the_one("outlet", name, outlet::named(&*tx, name).await?)?;
+            Scope::Outlet(id)
         }
     };
     for permission in permissions {
-        if grant::insert(&mut tx, user.id, scope, *permission).await? {
-            let entry = Entry::new(now, Actor::CommandLine, "grant.added", format!("user:{}", user.id));
-            let entry = entry.with("scope", place.as_str()).with("permission", permission.as_str());
-            audit::append(&tx, entry).await?;
-        }
+        grants::add(&mut tx, Actor::CommandLine, user.id, scope, *permission, now).await?;
     }
     tx.commit().await?;
     Ok(())
@@ -133,28 +92,9 @@ pub async fn import_fleet(
     file: &[u8],
     now: DateTime<Utc>,
 ) -> Result<Vec<Imported>, AdminError> {
-    let lines = fleet::parse(file).map_err(AdminError::BadLines)?;
+    let lines = fleet::parse(file)?;
     let mut tx = store.write().await?;
-    let mut known = Known::default();
-    let (mut imported, mut conflicts) = (Vec::with_capacity(lines.len()), Vec::new());
-    for numbered in lines {
-        match chain::add_line(&mut tx, &mut known, &numbered.line, now).await? {
-            Ok(pos_server_id) => {
-                let enrollment_code = tokens::new_enrollment_code();
-                let code_hash = tokens::hash_enrollment_code(&enrollment_code);
-                chain::add_code(&tx, pos_server_id, code_hash, now, now + CODE_LIFE).await?;
-                imported.push(Imported { pos_server_id, outlet: numbered.line.outlet, enrollment_code });
-            }
-            Err(conflict) => {
-                conflicts.push(BadLine { number: numbered.number, reason: conflict.to_string() });
-            }
-        }
-    }
-    if !conflicts.is_empty() {
-        return Err(AdminError::BadLines(conflicts));
-    }
-    let entry = Entry::new(now, Actor::CommandLine, "fleet.imported", "fleet");
-    audit::append(&tx, entry.with("pos_servers", imported.len() as u64)).await?;
+    let imported = fleet::import(&mut tx, Actor::CommandLine, None, lines, now).await?;
     tx.commit().await?;
     Ok(imported)
 }
@@ -166,15 +106,10 @@ pub async fn require_version(
     version: &str,
     now: DateTime<Utc>,
 ) -> Result<(), AdminError> {
-    let version = version.trim();
-    if version.parse::<PosVersion>().is_err() {
-        return Err(AdminError::BadVersion(version.into()));
-    }
+    let version = places::check_version(version)?;
     let mut tx = store.write().await?;
     let id = the_one("chain", chain_name, chain::named(&*tx, chain_name).await?)?;
-    chain::require_version(&mut tx, id, version).await?;
-    let entry = Entry::new(now, Actor::CommandLine, "release.required", format!("chain:{id}"));
-    audit::append(&tx, entry.with("pos_version", version)).await?;
+    places::require_version(&mut tx, Actor::CommandLine, id, Some(version), now).await?;
     tx.commit().await?;
     Ok(())
 }

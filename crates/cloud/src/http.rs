@@ -20,4 +20,6 @@ pub(crate) mod exchange;
 pub(crate) mod heartbeat;
 pub(crate) mod uploads;
 
+pub(crate) mod admin;
+
 pub(crate) mod health;

@@ -29,6 +29,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .merge(http::outlets::routes())
         .merge(http::pos_servers::routes())
         .merge(http::jobs::routes())
+        .merge(http::admin::routes())
         .layer(CompressionLayer::new().gzip(true));
     let api = OpenApiRouter::new()
         .merge(http::session::routes())

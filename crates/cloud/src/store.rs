@@ -7,6 +7,7 @@ pub(crate) mod entity;
 mod migrations;
 
 pub(crate) mod chain;
+pub(crate) mod fleet;
 pub(crate) mod outlet;
 pub(crate) mod pos_server;
 

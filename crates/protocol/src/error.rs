@@ -80,6 +80,10 @@ codes! {
     UploadOffsetMismatch = "upload_offset_mismatch" / 409 / "The upload goes on elsewhere.",
     /// Something with that name or address is there already.
     AlreadyExists = "already_exists" / 409 / "That exists already.",
+    /// What still has something in it is not deleted.
+    NotEmpty = "not_empty" / 409 / "There is something in it still.",
+    /// Somebody must be left who may do everything.
+    LastAdmin = "last_admin" / 409 / "This is the last admin.",
     /// The archive was deleted after its time.
     ArchiveExpired = "archive_expired" / 410 / "The archive was deleted after its time.",
     /// The enrollment code is unknown, used or too old.

@@ -59,6 +59,8 @@ id! {
     UserId
     /// One sign-in of a user on one computer.
     SessionId
+    /// A permission of a user somewhere.
+    GrantId
     /// Work for a store.
     JobId
     /// A zip of log files.

@@ -170,18 +170,28 @@ fn fault(line: &FleetLine) -> Option<String> {
     }
     let texts = [("crm_id", &line.crm_id), ("address", &line.address)];
     for (field, text) in named.into_iter().chain(texts) {
-        if text.chars().count() > MAX_CHARS {
-            return Some(format!("{field} is longer than {MAX_CHARS} characters"));
-        }
-        if text.contains(char::is_control) {
-            return Some(format!("{field} has a control character in it"));
+        if let Some(fault) = text_fault(text, false) {
+            return Some(format!("{field} {fault}"));
         }
     }
-    if line.time_zone.parse::<Tz>().is_err() {
-        let shown: String = line.time_zone.chars().take(60).collect();
-        return Some(format!("`{shown}` is not a known time zone, such as Europe/Riga"));
+    time_zone_fault(&line.time_zone)
+}
+
+/// What is wrong with a name or an address, said after the name of its field.
+pub fn text_fault(text: &str, needed: bool) -> Option<String> {
+    if needed && text.is_empty() {
+        return Some("is empty".into());
     }
-    None
+    if text.chars().count() > MAX_CHARS {
+        return Some(format!("is longer than {MAX_CHARS} characters"));
+    }
+    text.contains(char::is_control).then(|| "has a control character in it".into())
+}
+
+/// What is wrong with the name of a time zone.
+pub fn time_zone_fault(name: &str) -> Option<String> {
+    let shown: String = name.chars().take(60).collect();
+    name.parse::<Tz>().is_err().then(|| format!("`{shown}` is not a known time zone, such as Europe/Riga"))
 }
 
 #[cfg(test)]

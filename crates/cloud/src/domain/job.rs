@@ -49,6 +49,8 @@ pub enum Change {
     GiveUp,
     /// It took too long.
     TimeOut,
+    /// Its POS server is removed.
+    Abandon,
 }
 
 impl Change {
@@ -58,7 +60,7 @@ impl Change {
         use JobState::{CancelRequested, InProgress, Queued};
         match self {
             Self::Send { .. } | Self::Expire | Self::GiveUp => &[Queued],
-            Self::Accept | Self::Progress(_) | Self::Finish { .. } | Self::TimeOut => {
+            Self::Accept | Self::Progress(_) | Self::Finish { .. } | Self::TimeOut | Self::Abandon => {
                 &[Queued, InProgress, CancelRequested]
             }
             Self::AskCancel => &[Queued, InProgress],
@@ -80,7 +82,7 @@ impl Change {
             Self::Cancel => JobState::Canceled,
             Self::Finish { state, .. } => *state,
             Self::Expire => JobState::Expired,
-            Self::GiveUp => JobState::Failed,
+            Self::GiveUp | Self::Abandon => JobState::Failed,
             Self::TimeOut => JobState::TimedOut,
         })
     }

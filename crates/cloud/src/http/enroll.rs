@@ -13,6 +13,7 @@ use crate::domain::audit::{Actor, Entry};
 use crate::error::{ApiError, ApiResult};
 use crate::http::extract::Json;
 use crate::state::AppState;
+use crate::store::device::NoEnrollment;
 use crate::store::{audit, device};
 use crate::tokens::hash_enrollment_code;
 
@@ -20,7 +21,8 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(enroll))
 }
 
-/// Exchanges a one-time code for an identity; an older one of the same POS server is revoked.
+/// Exchanges a one-time code for an identity; an older one of the same POS server is revoked. The same code
+/// with the same key gives the same identity again while the code lives, as an answer may be lost.
 #[utoipa::path(
     post, path = "/enroll", operation_id = "enroll_store", tag = "store", security(()), request_body = Enroll,
     responses((status = 200, description = "The identity", body = Enrolled)),
@@ -35,21 +37,27 @@ async fn enroll(
     }
     let now = Utc::now();
     let tx = state.store.write().await?;
-    if device::key_is_known(&*tx, &request.public_key).await? {
-        return Err(ApiError::invalid_field("public_key", "has an identity already; make a new key"));
-    }
     let hash = hash_enrollment_code(&request.code);
-    let Some(enrolled) = device::enroll(&*tx, &hash, &request.public_key, now).await? else {
-        return Err(ApiError::new(
-            ErrorCode::EnrollmentCodeInvalid,
-            "The code is unknown, was used, or is older than 24 hours. Ask for a new one.",
-        ));
+    let enrolled = match device::enroll(&*tx, &hash, &request.public_key, now).await? {
+        Ok(enrolled) => enrolled,
+        Err(NoEnrollment::KnownKey) => {
+            return Err(ApiError::invalid_field("public_key", "has an identity already; make a new key"));
+        }
+        Err(NoEnrollment::BadCode) => {
+            return Err(ApiError::new(
+                ErrorCode::EnrollmentCodeInvalid,
+                "The code is unknown, was used, or is older than 24 hours. Ask for a new one.",
+            ));
+        }
     };
-    let entry =
-        Entry::new(now, Actor::System, "device.enrolled", format!("pos_server:{}", enrolled.pos_server_id));
-    audit::append(&tx, entry.with("device_id", json!(enrolled.device_id))).await?;
-    tx.commit().await?;
-    tracing::info!(device = %enrolled.device_id, pos_server = %enrolled.pos_server_id, "enrolled");
+    // A store whose answer was lost asks again, and nothing changes.
+    if enrolled.is_new {
+        let target = format!("pos_server:{}", enrolled.pos_server_id);
+        let entry = Entry::new(now, Actor::System, "device.enrolled", target);
+        audit::append(&tx, entry.with("device_id", json!(enrolled.device_id))).await?;
+        tx.commit().await?;
+        tracing::info!(device = %enrolled.device_id, pos_server = %enrolled.pos_server_id, "enrolled");
+    }
     Ok(axum::Json(Enrolled {
         device_id: enrolled.device_id,
         cloud_id: state.cloud_id,

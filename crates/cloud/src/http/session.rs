@@ -128,7 +128,8 @@ async fn sign_in(State(state): State<AppState>, Json(body): Json<SignIn>) -> Api
         return Err(wrong_credentials());
     };
     let user = account.user;
-    if !fits {
+    // Who may not sign in learns no more than who guesses.
+    if !fits || account.disabled {
         let attempts = attempts.failed_at(now);
         let tx = state.store.write().await?;
         users::set_attempts(&tx, user.id, attempts).await?;

@@ -1,175 +1,24 @@
-//! Chains, and the fleet that an import adds to them.
+//! Chains.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use sea_orm::sea_query::{Expr, ExprTrait as _};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Set};
-use serde_json::json;
-use tillwatch_protocol::ids::{ChainId, OutletId, PosServerId};
-use tillwatch_protocol::rest::admin::FleetLine;
-use tillwatch_protocol::rest::pos_server::{LinkState, PosState};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+};
+use tillwatch_protocol::ids::ChainId;
+use tillwatch_protocol::rest::admin::AdminChain;
 use uuid::Uuid;
 
-use super::entity::{chains, enrollment_codes, outlets, pos_servers};
-use super::{StoreError, WriteTx, to_text};
+use super::entity::{chains, loyalty_changes, loyalty_rows, outlets, pos_servers};
+use super::pos_server::texts;
+use super::{StoreError, WriteTx, grant};
+use crate::domain::permission::Reach;
 use crate::domain::pos_server::{fold, version_key};
 
-/// What is there already and what was just made, by name, while an import goes on.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    chains: HashMap<String, Uuid>,
-    outlets: HashMap<(Uuid, String), Uuid>,
-}
-
-/// Why a line can't be added to what is there.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Conflict {
-    /// The outlet is there with other data.
-    #[error("the outlet `{0}` is there already with another {1}")]
-    Outlet(String, &'static str),
-    /// The POS server is there.
-    #[error("the POS server `{0}` of this outlet is there already")]
-    PosServer(String),
-}
-
-/// Adds a POS server, and its chain and outlet where they are not there yet.
-pub(crate) async fn add_line(
-    tx: &mut WriteTx,
-    known: &mut Known,
-    line: &FleetLine,
-    now: DateTime<Utc>,
-) -> Result<Result<PosServerId, Conflict>, StoreError> {
-    let chain_id = chain_of(tx, known, &line.chain, now).await?;
-    let outlet_id = match outlet_of(tx, known, chain_id, line, now).await? {
-        Ok(id) => id,
-        Err(conflict) => return Ok(Err(conflict)),
-    };
-    let taken = pos_servers::Entity::find()
-        .filter(pos_servers::Column::OutletId.eq(outlet_id))
-        .filter(pos_servers::Column::Name.eq(&line.pos_server))
-        .one(&**tx)
-        .await?;
-    if taken.is_some() {
-        return Ok(Err(Conflict::PosServer(line.pos_server.clone())));
-    }
-    let id = PosServerId::new();
-    let texts = [&line.pos_server, &line.outlet, &line.chain, &line.crm_id, &line.address, &line.time_zone];
-    let row = pos_servers::ActiveModel {
-        id: Set(id.0),
-        outlet_id: Set(outlet_id),
-        chain_id: Set(chain_id),
-        name: Set(line.pos_server.clone()),
-        name_folded: Set(fold(&line.pos_server)),
-        // Lines between the texts, so that nothing is found across two of them.
-        search: Set(texts.map(|text| fold(text)).join("\n")),
-        created_at: Set(now),
-        revision: Set(tx.next_revision().await?),
-        link_state: Set(to_text(&LinkState::NeverConnected)),
-        session_epoch: Set(0),
-        evidence: Set(json!([])),
-        pos_state: Set(to_text(&PosState::Unknown)),
-        cursor: Set(0),
-        ..Default::default()
-    };
-    pos_servers::Entity::insert(row).exec_without_returning(&**tx).await?;
-    Ok(Ok(id))
-}
-
-async fn chain_of(
-    tx: &WriteTx,
-    known: &mut Known,
-    name: &str,
-    now: DateTime<Utc>,
-) -> Result<Uuid, StoreError> {
-    if let Some(id) = known.chains.get(name) {
-        return Ok(*id);
-    }
-    let found = chains::Entity::find().filter(chains::Column::Name.eq(name)).one(&**tx).await?;
-    let id = if let Some(chain) = found {
-        chain.id
-    } else {
-        let id = ChainId::new().0;
-        let row = chains::ActiveModel {
-            id: Set(id),
-            name: Set(name.into()),
-            name_folded: Set(fold(name)),
-            required_pos_version: Set(None),
-            required_version_key: Set(None),
-            created_at: Set(now),
-        };
-        chains::Entity::insert(row).exec_without_returning(&**tx).await?;
-        id
-    };
-    known.chains.insert(name.into(), id);
-    Ok(id)
-}
-
-async fn outlet_of(
-    tx: &WriteTx,
-    known: &mut Known,
-    chain_id: Uuid,
-    line: &FleetLine,
-    now: DateTime<Utc>,
-) -> Result<Result<Uuid, Conflict>, StoreError> {
-    let key = (chain_id, line.outlet.clone());
-    if let Some(id) = known.outlets.get(&key) {
-        return Ok(Ok(*id));
-    }
-    let found = outlets::Entity::find()
-        .filter(outlets::Column::ChainId.eq(chain_id))
-        .filter(outlets::Column::Name.eq(&line.outlet))
-        .one(&**tx)
-        .await?;
-    let id = if let Some(outlet) = found {
-        let same = [
-            ("crm_id", outlet.crm_id == line.crm_id),
-            ("address", outlet.address == line.address),
-            ("time_zone", outlet.time_zone == line.time_zone),
-        ];
-        if let Some((field, _)) = same.into_iter().find(|(_, same)| !same) {
-            return Ok(Err(Conflict::Outlet(line.outlet.clone(), field)));
-        }
-        outlet.id
-    } else {
-        let id = OutletId::new().0;
-        let row = outlets::ActiveModel {
-            id: Set(id),
-            chain_id: Set(chain_id),
-            name: Set(line.outlet.clone()),
-            name_folded: Set(fold(&line.outlet)),
-            crm_id: Set(line.crm_id.clone()),
-            crm_id_folded: Set(fold(&line.crm_id)),
-            address: Set(line.address.clone()),
-            address_folded: Set(fold(&line.address)),
-            time_zone: Set(line.time_zone.clone()),
-            created_at: Set(now),
-        };
-        outlets::Entity::insert(row).exec_without_returning(&**tx).await?;
-        id
-    };
-    known.outlets.insert(key, id);
-    Ok(Ok(id))
-}
-
-/// Keeps the hash of an enrollment code.
-pub(crate) async fn add_code(
-    tx: &WriteTx,
-    pos_server: PosServerId,
-    code_hash: String,
-    now: DateTime<Utc>,
-    expires_at: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    let row = enrollment_codes::ActiveModel {
-        code_hash: Set(code_hash),
-        pos_server_id: Set(pos_server.0),
-        created_at: Set(now),
-        expires_at: Set(expires_at),
-        used_at: Set(None),
-    };
-    enrollment_codes::Entity::insert(row).exec_without_returning(&**tx).await?;
-    Ok(())
-}
+/// Where a page of chains ends: the folded name and the id.
+pub(crate) type Position = (String, Uuid);
 
 /// The chains that an id or a name means.
 pub(crate) async fn named(db: &impl ConnectionTrait, text: &str) -> Result<Vec<ChainId>, StoreError> {
@@ -181,29 +30,151 @@ pub(crate) async fn named(db: &impl ConnectionTrait, text: &str) -> Result<Vec<C
     Ok(query.all(db).await?.into_iter().map(|chain| chain.id.into()).collect())
 }
 
-/// The outlets that an id or a name means.
-pub(crate) async fn named_outlets(
+/// A chain.
+pub(crate) async fn find(
     db: &impl ConnectionTrait,
-    text: &str,
-) -> Result<Vec<OutletId>, StoreError> {
-    let mut query = outlets::Entity::find();
-    query = match text.parse::<Uuid>() {
-        Ok(id) => query.filter(outlets::Column::Id.eq(id).or(outlets::Column::Name.eq(text))),
-        Err(_) => query.filter(outlets::Column::Name.eq(text)),
-    };
-    Ok(query.all(db).await?.into_iter().map(|outlet| outlet.id.into()).collect())
+    id: ChainId,
+) -> Result<Option<chains::Model>, StoreError> {
+    Ok(chains::Entity::find_by_id(id.0).one(db).await?)
 }
 
-/// Sets the version below which POS servers of a chain need an update. Their statuses change with it.
+/// Whether a chain has this name already.
+pub(crate) async fn is_taken(db: &impl ConnectionTrait, name: &str) -> Result<bool, StoreError> {
+    Ok(chains::Entity::find().filter(chains::Column::Name.eq(name)).one(db).await?.is_some())
+}
+
+/// The chains within reach, by name.
+pub(crate) async fn page(
+    db: &impl ConnectionTrait,
+    reach: &Reach,
+    after: Option<&Position>,
+    limit: u64,
+) -> Result<(Vec<AdminChain>, Option<Position>), StoreError> {
+    let column = |column: chains::Column| Expr::col((chains::Entity, column));
+    let mut query = chains::Entity::find().filter(grant::within(reach, column(chains::Column::Id)));
+    if let Some((folded, id)) = after {
+        let same = chains::Column::NameFolded.eq(folded).and(chains::Column::Id.gt(*id));
+        query = query.filter(chains::Column::NameFolded.gt(folded).or(same));
+    }
+    let mut rows = query
+        .order_by_asc(chains::Column::NameFolded)
+        .order_by_asc(chains::Column::Id)
+        .limit(limit + 1)
+        .all(db)
+        .await?;
+    let more = rows.len() as u64 > limit;
+    rows.truncate(limit as usize);
+    let next = rows.last().filter(|_| more).map(|last| (last.name_folded.clone(), last.id));
+    Ok((whole(db, rows).await?, next))
+}
+
+/// A chain as its administrators see it.
+pub(crate) async fn to_rest(
+    db: &impl ConnectionTrait,
+    chain: chains::Model,
+) -> Result<AdminChain, StoreError> {
+    let id = chain.id;
+    whole(db, vec![chain]).await?.pop().ok_or_else(|| StoreError::Damaged(format!("chain {id}")))
+}
+
+async fn whole(db: &impl ConnectionTrait, rows: Vec<chains::Model>) -> Result<Vec<AdminChain>, StoreError> {
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let in_outlets: Vec<(Uuid, i64)> = outlets::Entity::find()
+        .select_only()
+        .column(outlets::Column::ChainId)
+        .column_as(outlets::Column::Id.count(), "count")
+        .filter(outlets::Column::ChainId.is_in(ids.iter().copied()))
+        .group_by(outlets::Column::ChainId)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let in_stores: Vec<(Uuid, i64)> = pos_servers::Entity::find()
+        .select_only()
+        .column(pos_servers::Column::ChainId)
+        .column_as(pos_servers::Column::Id.count(), "count")
+        .filter(pos_servers::Column::ChainId.is_in(ids))
+        .group_by(pos_servers::Column::ChainId)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let (in_outlets, in_stores): (HashMap<_, _>, HashMap<_, _>) =
+        (in_outlets.into_iter().collect(), in_stores.into_iter().collect());
+    let count = |counts: &HashMap<Uuid, i64>, id| counts.get(&id).copied().unwrap_or(0).unsigned_abs();
+    Ok(rows
+        .into_iter()
+        .map(|row| AdminChain {
+            id: row.id.into(),
+            outlets: count(&in_outlets, row.id),
+            pos_servers: count(&in_stores, row.id),
+            name: row.name,
+            required_pos_version: row.required_pos_version,
+            created_at: row.created_at,
+        })
+        .collect())
+}
+
+/// Adds a chain whose name is not taken.
+pub(crate) async fn insert(tx: &WriteTx, name: &str, now: DateTime<Utc>) -> Result<ChainId, StoreError> {
+    let id = ChainId::new();
+    chains::Entity::insert(new_row(id, name, now)).exec_without_returning(&**tx).await?;
+    Ok(id)
+}
+
+/// The row of a new chain.
+pub(super) fn new_row(id: ChainId, name: &str, now: DateTime<Utc>) -> chains::ActiveModel {
+    chains::ActiveModel {
+        id: Set(id.0),
+        name: Set(name.into()),
+        name_folded: Set(fold(name)),
+        required_pos_version: Set(None),
+        required_version_key: Set(None),
+        created_at: Set(now),
+    }
+}
+
+/// Gives a chain another name, which is not taken. Its statuses change with it.
+pub(crate) async fn rename(tx: &mut WriteTx, id: ChainId, name: &str) -> Result<(), StoreError> {
+    chains::Entity::update_many()
+        .set(chains::ActiveModel {
+            name: Set(name.into()),
+            name_folded: Set(fold(name)),
+            ..Default::default()
+        })
+        .filter(chains::Column::Id.eq(id.0))
+        .exec(&**tx)
+        .await?;
+    texts::refresh(tx, pos_servers::Column::ChainId.eq(id.0)).await
+}
+
+/// How many outlets and rows of loyalty data a chain has.
+pub(crate) async fn content(db: &impl ConnectionTrait, id: ChainId) -> Result<(u64, u64), StoreError> {
+    let outlets = outlets::Entity::find().filter(outlets::Column::ChainId.eq(id.0)).count(db).await?;
+    let rows = loyalty_rows::Entity::find().filter(loyalty_rows::Column::ChainId.eq(id.0)).count(db).await?;
+    Ok((outlets, rows))
+}
+
+/// Deletes an empty chain, and the grants for it.
+pub(crate) async fn delete(tx: &mut WriteTx, id: ChainId) -> Result<(), StoreError> {
+    grant::delete_of_chain(tx, id).await?;
+    // Nobody is left to take them: they told POS servers which rows went.
+    loyalty_changes::Entity::delete_many()
+        .filter(loyalty_changes::Column::ChainId.eq(id.0))
+        .exec(&**tx)
+        .await?;
+    chains::Entity::delete_many().filter(chains::Column::Id.eq(id.0)).exec(&**tx).await?;
+    Ok(())
+}
+
+/// Sets the version below which POS servers of a chain need an update, or none. Their statuses change with it.
 pub(crate) async fn require_version(
     tx: &mut WriteTx,
     chain: ChainId,
-    version: &str,
+    version: Option<&str>,
 ) -> Result<(), StoreError> {
     chains::Entity::update_many()
         .set(chains::ActiveModel {
-            required_pos_version: Set(Some(version.into())),
-            required_version_key: Set(version_key(version)),
+            required_pos_version: Set(version.map(Into::into)),
+            required_version_key: Set(version.and_then(version_key)),
             ..Default::default()
         })
         .filter(chains::Column::Id.eq(chain.0))

@@ -1,14 +1,16 @@
 //! Grants: what a user may do where. Every query for a user goes through the conditions made here.
 
+pub(crate) mod list;
+
 use sea_orm::sea_query::{Expr, ExprTrait, OnConflict, Query, SelectStatement, SimpleExpr};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, Set};
-use tillwatch_protocol::ids::{ChainId, OutletId, UserId};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set};
+use tillwatch_protocol::ids::{ChainId, GrantId, OutletId, UserId};
 use tillwatch_protocol::rest::session::Permission;
 use uuid::Uuid;
 
 use super::entity::{grants, meta};
 use super::{StoreError, WriteTx, from_text};
-use crate::domain::permission::Viewer;
+use crate::domain::permission::{Chains, Reach, Viewer};
 
 /// Where a grant holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,9 +154,79 @@ pub(crate) async fn insert(
         permission: Set(permission.as_str().into()),
     };
     grants::Entity::insert(row).exec_without_returning(&**tx).await?;
+    note_change(tx, user).await?;
+    Ok(true)
+}
+
+/// What a viewer administers.
+pub(crate) async fn reach(db: &impl ConnectionTrait, viewer: Viewer) -> Result<Reach, StoreError> {
+    if viewer.admin {
+        return Ok(Reach { viewer, chains: Chains::All });
+    }
+    let rows = grants::Entity::find()
+        .filter(grants::Column::UserId.eq(viewer.user_id.0))
+        .filter(grants::Column::Permission.eq(Permission::Admin.as_str()))
+        .all(db)
+        .await?;
+    let chains = if rows.iter().any(|row| row.scope == "all") {
+        Chains::All
+    } else {
+        Chains::Only(rows.into_iter().filter_map(|row| row.chain_id.map(ChainId::from)).collect())
+    };
+    Ok(Reach { viewer, chains })
+}
+
+/// A condition for a query: true where what `chain_id` names is within reach.
+pub(crate) fn within(reach: &Reach, chain_id: Expr) -> SimpleExpr {
+    match &reach.chains {
+        Chains::All => Expr::val(true).eq(true),
+        Chains::Only(chains) => chain_id.is_in(chains.iter().map(|chain| chain.0)),
+    }
+}
+
+/// Takes away the grants for a chain that is deleted.
+pub(super) async fn delete_of_chain(tx: &mut WriteTx, chain: ChainId) -> Result<(), StoreError> {
+    delete_where(tx, grants::Column::ChainId.eq(chain.0)).await.map(drop)
+}
+
+/// Takes away the grants for an outlet that is deleted.
+pub(super) async fn delete_of_outlet(tx: &mut WriteTx, outlet: OutletId) -> Result<(), StoreError> {
+    delete_where(tx, grants::Column::OutletId.eq(outlet.0)).await.map(drop)
+}
+
+/// Takes away the grants of a user who is deleted.
+pub(super) async fn delete_of_user(tx: &mut WriteTx, user: UserId) -> Result<(), StoreError> {
+    delete_where(tx, grants::Column::UserId.eq(user.0)).await?;
+    meta::Entity::delete_by_id(changed_key(user)).exec(&**tx).await?;
+    Ok(())
+}
+
+/// Takes a grant away; tells whether it was there.
+pub(crate) async fn delete(tx: &mut WriteTx, id: GrantId) -> Result<bool, StoreError> {
+    Ok(delete_where(tx, grants::Column::Id.eq(id.0)).await? > 0)
+}
+
+async fn delete_where(tx: &mut WriteTx, which: SimpleExpr) -> Result<u64, StoreError> {
+    let users: Vec<Uuid> = grants::Entity::find()
+        .select_only()
+        .column(grants::Column::UserId)
+        .distinct()
+        .filter(which.clone())
+        .into_tuple()
+        .all(&**tx)
+        .await?;
+    let deleted = grants::Entity::delete_many().filter(which).exec(&**tx).await?.rows_affected;
+    for user in users {
+        note_change(tx, user.into()).await?;
+    }
+    Ok(deleted)
+}
+
+/// Notes that what a user may see has changed: their event streams ask them to load anew.
+pub(crate) async fn note_change(tx: &mut WriteTx, user: UserId) -> Result<(), StoreError> {
     let revision = tx.next_revision().await?;
     let row = meta::ActiveModel { key: Set(changed_key(user)), value: Set(revision.to_string()) };
     let replace = OnConflict::column(meta::Column::Key).update_column(meta::Column::Value).to_owned();
     meta::Entity::insert(row).on_conflict(replace).exec_without_returning(&**tx).await?;
-    Ok(true)
+    Ok(())
 }

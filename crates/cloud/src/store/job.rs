@@ -150,6 +150,9 @@ pub(crate) async fn change<C: ConnectionTrait>(
         }
         Change::GiveUp => row.error = Set(Some(error("venue_offline", "The venue went offline."))),
         Change::Expire => row.error = Set(Some(error("expired", "The venue did not come back in time."))),
+        Change::Abandon => {
+            row.error = Set(Some(error("pos_server_removed", "The POS server was removed.")));
+        }
         Change::TimeOut => row.error = Set(Some(error("timed_out", "The job took too long."))),
         Change::Accept | Change::Cancel => {}
     }

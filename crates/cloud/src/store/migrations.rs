@@ -2,6 +2,7 @@
 
 mod m0001_first;
 mod m0002_nodes;
+mod m0007_admin;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use sea_orm_migration::prelude::*;
@@ -12,7 +13,11 @@ struct Migrator;
 #[async_trait::async_trait]
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_first::Migration), Box::new(m0002_nodes::Migration)]
+        vec![
+            Box::new(m0001_first::Migration),
+            Box::new(m0002_nodes::Migration),
+            Box::new(m0007_admin::Migration),
+        ]
     }
 }
 

@@ -1,7 +1,9 @@
 //! Reading the statuses of POS servers, always through the eyes of a viewer.
 
+pub(crate) mod keep;
 pub(crate) mod sort;
 mod status;
+pub(crate) mod texts;
 
 use chrono::{DateTime, Utc};
 use sea_orm::sea_query::{Expr, ExprTrait, Func, LikeExpr, Order, Query, SelectStatement, SimpleExpr};

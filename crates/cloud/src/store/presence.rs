@@ -126,6 +126,26 @@ pub(crate) async fn end<C: ConnectionTrait>(
     Ok(())
 }
 
+/// Writes that the identity of a POS server was revoked, where it is not here to be told. The end of a link
+/// that is up says so by itself.
+pub(crate) async fn revoked<C: ConnectionTrait>(
+    tx: &C,
+    id: PosServerId,
+    now: DateTime<Utc>,
+    revision: i64,
+) -> Result<(), StoreError> {
+    let Some(presence) = presence::after(&presence::End::Revoked, now) else { return Ok(()) };
+    let mut row = link_columns(&presence);
+    row.revision = Set(revision);
+    pos_servers::Entity::update_many()
+        .set(row)
+        .filter(pos_servers::Column::Id.eq(id.0))
+        .filter(pos_servers::Column::LinkState.eq(to_text(&LinkState::Offline)))
+        .exec(tx)
+        .await?;
+    Ok(())
+}
+
 /// Writes a report of the session `epoch`, unless that has ended.
 pub(crate) async fn report<C: ConnectionTrait>(
     tx: &C,

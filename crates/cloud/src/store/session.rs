@@ -60,8 +60,8 @@ pub(crate) async fn by_access_token(
         .one(db)
         .await?;
     let Some(session) = found else { return Ok(None) };
-    let user = users::Entity::find_by_id(session.user_id).one(db).await?;
-    Ok(user.map(|user| (session.id.into(), to_user(user))))
+    let user = user_of(db, &session).await?;
+    Ok(user.map(|user| (session.id.into(), user)))
 }
 
 /// The user of a session that still has an access token that is good now.
@@ -76,7 +76,13 @@ pub(crate) async fn live_user(
         .one(db)
         .await?;
     let Some(session) = found else { return Ok(None) };
-    Ok(users::Entity::find_by_id(session.user_id).one(db).await?.map(to_user))
+    user_of(db, &session).await
+}
+
+/// Whose session it is, unless they may not sign in any more.
+async fn user_of(db: &impl ConnectionTrait, session: &sessions::Model) -> Result<Option<User>, StoreError> {
+    let user = users::Entity::find_by_id(session.user_id).filter(users::Column::DisabledAt.is_null());
+    Ok(user.one(db).await?.map(to_user))
 }
 
 /// What a refresh token is good for.
@@ -119,8 +125,7 @@ pub(crate) async fn refresh(
         .filter(sessions::Column::Id.eq(id.0))
         .exec(&**tx)
         .await?;
-    let user = users::Entity::find_by_id(session.user_id).one(&**tx).await?;
-    Ok(user.map_or(Refreshed::Unknown, |user| Refreshed::Tokens(to_user(user))))
+    Ok(user_of(&**tx, &session).await?.map_or(Refreshed::Unknown, Refreshed::Tokens))
 }
 
 /// Ends a session of a user; tells whether there was one to end.
@@ -139,6 +144,18 @@ pub(crate) async fn revoke(
         .exec(&**tx)
         .await?;
     Ok(ended.rows_affected == 1)
+}
+
+/// Ends every session of a user; tells how many there were.
+pub(crate) async fn revoke_all(tx: &WriteTx, user: UserId, now: DateTime<Utc>) -> Result<u64, StoreError> {
+    let ended = sessions::Entity::update_many()
+        .set(sessions::ActiveModel { revoked_at: Set(Some(now)), ..Default::default() })
+        .filter(sessions::Column::UserId.eq(user.0))
+        .filter(sessions::Column::RevokedAt.is_null())
+        .filter(sessions::Column::RefreshExpiresAt.gt(now))
+        .exec(&**tx)
+        .await?;
+    Ok(ended.rows_affected)
 }
 
 /// The sessions of a user that have not ended, newest first.

@@ -4,7 +4,8 @@
 use chrono::{DateTime, Utc};
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait, Set,
 };
 use tillwatch_protocol::ids::{ArchiveId, JobId, PosServerId};
 use uuid::Uuid;
@@ -177,15 +178,16 @@ pub(crate) async fn discard<C: ConnectionTrait>(tx: &C, id: Uuid) -> Result<(), 
     Ok(())
 }
 
-/// Uploads that began before this time and never became whole.
+/// Uploads that began before this time, or whose POS server is gone, and that never became whole.
 pub(crate) async fn abandoned<C: ConnectionTrait>(
     conn: &C,
     before: DateTime<Utc>,
 ) -> Result<Vec<Uuid>, StoreError> {
+    let there = pos_servers::Entity::find().select_only().column(pos_servers::Column::Id).into_query();
     Ok(uploads::Entity::find()
         .select_only()
         .column(uploads::Column::Id)
-        .filter(uploads::Column::CreatedAt.lt(before))
+        .filter(uploads::Column::CreatedAt.lt(before).or(uploads::Column::PosServerId.not_in_subquery(there)))
         .filter(uploads::Column::FinishedAt.is_null())
         .into_tuple()
         .all(conn)

@@ -1,13 +1,22 @@
 //! Users.
 
-use chrono::{DateTime, Utc};
-use sea_orm::sea_query::OnConflict;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Set};
-use tillwatch_protocol::ids::UserId;
-use tillwatch_protocol::rest::session::User;
+use std::collections::HashMap;
 
-use super::entity::{meta, users};
-use super::{StoreError, WriteTx};
+use chrono::{DateTime, Utc};
+use sea_orm::sea_query::{Expr, ExprTrait as _, Func, LikeExpr, OnConflict, SimpleExpr};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, NotSet, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, QueryTrait, Set,
+};
+use tillwatch_protocol::ids::UserId;
+use tillwatch_protocol::rest::admin::AdminUser;
+use tillwatch_protocol::rest::session::User;
+use uuid::Uuid;
+
+use super::entity::{grants, meta, outlets, sessions, users};
+use super::{StoreError, WriteTx, grant};
+use crate::domain::permission::{Chains, Reach};
+use crate::domain::pos_server::fold;
 use crate::domain::user::Attempts;
 
 /// A user as signing in needs one.
@@ -16,6 +25,8 @@ pub(crate) struct Account {
     pub(crate) user: User,
     pub(crate) password_hash: String,
     pub(crate) attempts: Attempts,
+    /// May not sign in, whatever the password.
+    pub(crate) disabled: bool,
 }
 
 /// The user with a (normal) e-mail.
@@ -24,6 +35,7 @@ pub(crate) async fn by_email(db: &impl ConnectionTrait, email: &str) -> Result<O
     Ok(row.map(|row| Account {
         password_hash: row.password_hash.clone(),
         attempts: Attempts { failed: row.failed_attempts, locked_until: row.locked_until },
+        disabled: row.disabled_at.is_some(),
         user: to_user(row),
     }))
 }
@@ -44,6 +56,7 @@ pub(crate) async fn insert(
         created_at: Set(now),
         failed_attempts: Set(0),
         locked_until: Set(None),
+        disabled_at: Set(None),
     };
     users::Entity::insert(row).exec_without_returning(&**tx).await?;
     Ok(())
@@ -74,4 +87,139 @@ pub(crate) async fn note_unknown(tx: &WriteTx, now: DateTime<Utc>) -> Result<(),
 /// A user as the interface shows one.
 pub(super) fn to_user(row: users::Model) -> User {
     User { id: row.id.into(), email: row.email, name: row.name, admin: row.admin }
+}
+
+/// A user as administrators see one.
+pub(crate) async fn find(db: &impl ConnectionTrait, id: UserId) -> Result<Option<AdminUser>, StoreError> {
+    Ok(users::Entity::find_by_id(id.0).one(db).await?.map(to_admin))
+}
+
+/// Whether somebody signs in by a (normal) e-mail already.
+pub(crate) async fn is_taken(db: &impl ConnectionTrait, email: &str) -> Result<bool, StoreError> {
+    Ok(users::Entity::find().filter(users::Column::Email.eq(email)).one(db).await?.is_some())
+}
+
+/// The users within reach whose e-mail or name holds `q`, by e-mail, from after one.
+pub(crate) async fn page(
+    db: &impl ConnectionTrait,
+    reach: &Reach,
+    q: Option<&str>,
+    after: Option<&str>,
+    limit: u64,
+) -> Result<Vec<AdminUser>, StoreError> {
+    let mut query = users::Entity::find().filter(within(reach));
+    if let Some(q) = q {
+        let pattern = |text: &str| {
+            let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+            LikeExpr::new(format!("%{escaped}%")).escape('\\')
+        };
+        let name = Expr::col((users::Entity, users::Column::Name));
+        // E-mails are kept folded. The database folds names: ASCII in SQLite, so others as they are written.
+        let any = Expr::col((users::Entity, users::Column::Email))
+            .like(pattern(&fold(q)))
+            .or(name.clone().like(pattern(q)))
+            .or(Expr::expr(Func::lower(name)).like(pattern(&fold(q))));
+        query = query.filter(any);
+    }
+    if let Some(after) = after {
+        query = query.filter(users::Column::Email.gt(after));
+    }
+    let rows = query.order_by_asc(users::Column::Email).limit(limit).all(db).await?;
+    Ok(rows.into_iter().map(to_admin).collect())
+}
+
+/// A user within reach.
+pub(crate) async fn find_within(
+    db: &impl ConnectionTrait,
+    reach: &Reach,
+    id: UserId,
+) -> Result<Option<AdminUser>, StoreError> {
+    Ok(users::Entity::find_by_id(id.0).filter(within(reach)).one(db).await?.map(to_admin))
+}
+
+/// Users who may do something in the chains within reach: a condition on users.
+fn within(reach: &Reach) -> SimpleExpr {
+    let Chains::Only(chains) = &reach.chains else { return Expr::val(true).eq(true) };
+    let ids = || chains.iter().map(|chain| chain.0);
+    let theirs = outlets::Entity::find()
+        .select_only()
+        .column(outlets::Column::Id)
+        .filter(outlets::Column::ChainId.is_in(ids()))
+        .into_query();
+    let granted = grants::Entity::find()
+        .select_only()
+        .column(grants::Column::UserId)
+        .filter(grants::Column::ChainId.is_in(ids()).or(grants::Column::OutletId.in_subquery(theirs)))
+        .into_query();
+    users::Column::Id.in_subquery(granted)
+}
+
+/// What of a user changes; what is none stays.
+#[derive(Default)]
+pub(crate) struct Edit {
+    pub(crate) email: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) admin: Option<bool>,
+    pub(crate) disabled: Option<bool>,
+    pub(crate) password_hash: Option<String>,
+}
+
+/// Changes a user.
+pub(crate) async fn edit(tx: &WriteTx, id: UserId, edit: Edit, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let row = users::ActiveModel {
+        email: edit.email.map_or(NotSet, Set),
+        name: edit.name.map_or(NotSet, Set),
+        admin: edit.admin.map_or(NotSet, Set),
+        disabled_at: edit.disabled.map_or(NotSet, |disabled| Set(disabled.then_some(now))),
+        password_hash: edit.password_hash.map_or(NotSet, Set),
+        ..Default::default()
+    };
+    if row.is_changed() {
+        users::Entity::update_many().set(row).filter(users::Column::Id.eq(id.0)).exec(&**tx).await?;
+    }
+    Ok(())
+}
+
+/// How many admins there are who may sign in.
+pub(crate) async fn admins(db: &impl ConnectionTrait) -> Result<u64, StoreError> {
+    Ok(users::Entity::find()
+        .filter(users::Column::Admin.eq(true))
+        .filter(users::Column::DisabledAt.is_null())
+        .count(db)
+        .await?)
+}
+
+/// Deletes a user with their sessions and grants. What they did stays in the audit trail.
+pub(crate) async fn delete(tx: &mut WriteTx, id: UserId) -> Result<(), StoreError> {
+    grant::delete_of_user(tx, id).await?;
+    sessions::Entity::delete_many().filter(sessions::Column::UserId.eq(id.0)).exec(&**tx).await?;
+    users::Entity::delete_many().filter(users::Column::Id.eq(id.0)).exec(&**tx).await?;
+    Ok(())
+}
+
+/// The names of users, by id.
+pub(crate) async fn names(
+    db: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = Uuid>,
+) -> Result<HashMap<Uuid, String>, StoreError> {
+    let rows: Vec<(Uuid, String)> = users::Entity::find()
+        .select_only()
+        .columns([users::Column::Id, users::Column::Name])
+        .filter(users::Column::Id.is_in(ids))
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(rows.into_iter().collect())
+}
+
+fn to_admin(row: users::Model) -> AdminUser {
+    AdminUser {
+        id: row.id.into(),
+        email: row.email,
+        name: row.name,
+        admin: row.admin,
+        created_at: row.created_at,
+        disabled_at: row.disabled_at,
+        locked_until: row.locked_until,
+    }
 }

@@ -87,7 +87,7 @@ async fn a_status_tells_its_four_facts_apart() {
 
     let id = offline["id"].as_str().unwrap();
     assert_eq!(&admin.get(&format!("/pos-servers/{id}")).await.body, offline);
-    assert!(list.body["revision"].as_i64().unwrap() >= 7);
+    assert!(list.body["revision"].as_i64().unwrap() >= 2);
     assert!(list.body["as_of"].is_string());
 }
 

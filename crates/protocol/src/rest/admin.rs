@@ -1,4 +1,21 @@
-//! What `fleet import` reads and prints, in files and, for admins, over REST.
+//! Administration under `/admin`: chains, outlets, POS servers, enrollment, users, grants, releases, audit;
+//! and what `fleet import` reads and prints, in files and over REST.
+
+mod audit;
+mod chain;
+mod grant;
+mod outlet;
+mod pos_server;
+mod user;
+
+pub use audit::{AuditEntry, AuditState};
+pub use chain::{AdminChain, ChainEdit, NewChain, Release, RequireRelease};
+pub use grant::{Grant, GrantScope, NewGrant, UserRef};
+pub use outlet::{AdminOutlet, NewOutlet, OutletEdit};
+pub use pos_server::{
+    AdminPosServer, CodeState, EnrollmentCode, NewEnrollmentCode, NewPosServer, PosServerEdit, StoreDevice,
+};
+pub use user::{AdminUser, CreatedUser, NewUser, PasswordSet, SetPassword, UserEdit};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,4 +51,12 @@ pub struct Imported {
     pub outlet: String,
     /// Good once, for 24 hours.
     pub enrollment_code: String,
+}
+
+/// What an import over REST gives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FleetImported {
+    /// Every POS server that it made, in the order of the file.
+    pub items: Vec<Imported>,
 }

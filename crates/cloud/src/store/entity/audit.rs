@@ -15,6 +15,8 @@ pub struct Model {
     pub details: Json,
     pub previous_hash: String,
     pub hash: String,
+    /// The detail `chain_id`, for looking up.
+    pub chain_id: Option<Uuid>,
 }
 
 /// Joins are written out where they are used.

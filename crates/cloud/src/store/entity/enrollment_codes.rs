@@ -12,6 +12,9 @@ pub struct Model {
     pub created_at: DateTimeUtc,
     pub expires_at: DateTimeUtc,
     pub used_at: Option<DateTimeUtc>,
+    pub revoked_at: Option<DateTimeUtc>,
+    /// The identity that came of it.
+    pub device_id: Option<Uuid>,
 }
 
 /// Joins are written out where they are used.

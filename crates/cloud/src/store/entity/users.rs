@@ -15,6 +15,8 @@ pub struct Model {
     pub created_at: DateTimeUtc,
     pub failed_attempts: i32,
     pub locked_until: Option<DateTimeUtc>,
+    /// Since when the user may not sign in.
+    pub disabled_at: Option<DateTimeUtc>,
 }
 
 /// Joins are written out where they are used.
