@@ -8,6 +8,11 @@ mod backends;
 mod contract;
 mod support;
 
+mod admin_audit;
+mod admin_fleet;
+mod admin_grants;
+mod admin_places;
+mod admin_users;
 mod command_line;
 mod events;
 mod fleet_import;

@@ -5,7 +5,8 @@
 //! cloud answered, in the form of a line, for whoever adds one to check against what should be.
 //!
 //! `ok` is any answer that does not refuse the one who asks: done, or held up by the state of things (409). The
-//! rest are the statuses of a refusal: 401 who are you, 403 seen but not allowed, 404 not for you.
+//! rest are the statuses of a refusal: 401 who are you, 403 seen but not allowed, 404 not for you. Any other
+//! status stands with an exclamation mark: a fleet is imported line by line, and a line for a foreign chain is bad.
 
 mod world;
 
@@ -16,7 +17,7 @@ use crate::contract::DOCUMENT;
 
 /// `nobody` has no token, `stranger` no grants, `foreign` all permissions in another chain. The next six have
 /// grants for the outlet that is asked about: `blind` all but `outlet_setup`, `setup` that alone, `logs`, `reset`
-/// and `relay` one permission more. `chain` has `admin` in the chain, `admin` is one everywhere. `ended` was an
+/// and `relay` one permission more. `chain` has `outlet_setup` and `admin` in the chain, `admin` is one everywhere. `ended` was an
 /// admin whose session has ended. The last three are stores: the one that is asked about, another one, and one
 /// whose identity was revoked.
 const MATRIX: &str = "
@@ -61,6 +62,45 @@ get_upload_options       ok     ok       ok      ok    ok    ok   ok    ok    ok
 create_upload            401    401      401     401   401   401  401   401   401   401   401   ok    404   401
 get_upload_offset        401    401      401     401   401   401  401   401   401   401   401   ok    404   401
 append_to_upload         401    401      401     401   401   401  401   401   401   401   401   ok    404   401
+admin_list_audit              401    403      ok      403   403   403  403   403   ok    ok    401   401   401   401
+admin_verify_audit            401    403      403     403   403   403  403   403   403   ok    401   401   401   401
+admin_list_chains             401    403      ok      403   403   403  403   403   ok    ok    401   401   401   401
+admin_create_chain            401    403      403     403   403   403  403   403   403   ok    401   401   401   401
+admin_delete_chain            401    403      404     403   403   403  403   403   403   ok    401   401   401   401
+admin_get_chain               401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
+admin_edit_chain              401    403      404     403   403   403  403   403   403   ok    401   401   401   401
+admin_clear_release           401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
+admin_get_release             401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
+admin_require_release         401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
+admin_revoke_device           401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
+admin_import_fleet            401    403      422!    403   403   403  403   403   ok    ok    401   401   401   401
+admin_list_grants             401    403      ok      403   403   403  403   403   ok    ok    401   401   401   401
+admin_create_grant            401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
+admin_remove_grant            401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
+admin_list_outlets            401    403      ok      403   403   403  403   403   ok    ok    401   401   401   401
+admin_create_outlet           401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
+admin_delete_outlet           401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
+admin_get_outlet              401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
+admin_edit_outlet             401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
+admin_list_pos_servers        401    403      ok      403   403   403  403   403   ok    ok    401   401   401   401
+admin_create_pos_server       401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
+admin_remove_pos_server       401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
+admin_get_pos_server          401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
+admin_edit_pos_server         401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
+admin_list_devices            401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
+admin_revoke_enrollment_codes 401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
+admin_list_enrollment_codes   401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
+admin_create_enrollment_code  401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
+admin_list_users              401    403      ok      403   403   403  403   403   ok    ok    401   401   401   401
+admin_create_user             401    403      403     403   403   403  403   403   403   ok    401   401   401   401
+admin_delete_user             401    403      404     403   403   403  403   403   403   ok    401   401   401   401
+admin_get_user                401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
+admin_edit_user               401    403      404     403   403   403  403   403   403   ok    401   401   401   401
+admin_set_password            401    403      404     403   403   403  403   403   403   ok    401   401   401   401
+admin_end_sessions            401    403      404     403   403   403  403   403   403   ok    401   401   401   401
+admin_list_sessions           401    403      404     403   403   403  403   403   403   ok    401   401   401   401
+admin_end_session             401    403      404     403   403   403  403   403   403   ok    401   401   401   401
+admin_unlock_user             401    403      404     403   403   403  403   403   403   ok    401   401   401   401
 ";
 
 /// The call of each line, and what each role gets, in the order of the head.

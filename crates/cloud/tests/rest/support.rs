@@ -159,6 +159,14 @@ impl Client {
         answer(self.request(Method::POST, path).json(body)).await
     }
 
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Answer {
+        answer(self.request(Method::PATCH, path).json(body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        answer(self.request(Method::PUT, path).json(body)).await
+    }
+
     /// Follows events, from after an id.
     pub(crate) async fn events(&self, after: Option<&str>) -> Events {
         let mut request = self.request(Method::GET, "/events");

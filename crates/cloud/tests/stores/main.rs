@@ -8,6 +8,7 @@ mod backends;
 mod contract;
 mod support;
 
+mod administration;
 mod archives;
 mod exchange;
 mod identity;

@@ -1,5 +1,7 @@
 //! A cloud with two chains, everybody who may ask it, and something of each kind to ask about.
 
+mod admin;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine;
@@ -108,6 +110,10 @@ pub(super) struct World {
     /// A session of somebody who takes no part.
     session: String,
     pub(super) archive: String,
+    /// The POS server whose first identity was revoked.
+    old: String,
+    /// How much was made while asking.
+    made: AtomicUsize,
     /// An upload that has not begun.
     upload: String,
 }
@@ -175,6 +181,8 @@ impl World {
             other_pos_server: elsewhere.pos_server_id.to_string(),
             job: text(&started.body["id"]),
             session,
+            old: old.pos_server_id.to_string(),
+            made: AtomicUsize::new(0),
             archive: String::new(),
             upload: String::new(),
             cloud,
@@ -208,6 +216,9 @@ impl World {
 
     /// The call as this role makes it.
     async fn call(&self, call: &str, variant: &str, role: Role) -> RequestBuilder {
+        if call.starts_with("admin_") {
+            return self.admin_call(call, role).await;
+        }
         let (method, path) = address(call);
         let path = self.fill(&path);
         let request = |query: &str| {
