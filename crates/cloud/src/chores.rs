@@ -151,14 +151,8 @@ async fn delete_expired(state: &AppState) -> anyhow::Result<()> {
     for (id, is_archive) in
         expired.into_iter().map(|id| (id, true)).chain(abandoned.into_iter().map(|id| (id, false)))
     {
-        let pieces = {
-            let db = state.store.read().await?;
-            store::upload::pieces(&db, id).await?
-        };
         // First the bytes, then the rows that name them: a crash in between is made good next time.
-        for piece in pieces {
-            state.blobs.delete(&piece.blob).await?;
-        }
+        state.blobs.delete_upload(id).await?;
         let tx = state.store.write().await?;
         if is_archive {
             store::archive::deleted(&*tx, id, now).await?;

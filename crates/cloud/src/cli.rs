@@ -11,7 +11,7 @@ use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 use tillwatch_cloud::admin::{self, AuditChain, ScopeName};
-use tillwatch_cloud::config::{Config, Tls, default_data_dir};
+use tillwatch_cloud::config::{Archives, Config, Tls, default_data_dir};
 use tillwatch_cloud::store::Store;
 use tillwatch_protocol::rest::session::Permission;
 use tillwatch_protocol::time::parse_duration;
@@ -68,6 +68,10 @@ struct Serve {
     listen: Option<SocketAddr>,
     #[command(flatten)]
     place: Place,
+    /// Where archives are: `s3://BUCKET/PREFIX` or `file:///DIRECTORY` [default: DIR/archives]. Keys, region and
+    /// endpoint of S3 come from the usual variables: `AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_ENDPOINT_URL`, ….
+    #[arg(long, value_name = "URL", env = "TILLWATCH_CLOUD_ARCHIVES_URL")]
+    archives_url: Option<String>,
     /// The certificate, PEM. Without one a self-signed one is made, DIR/tls/cert.pem.
     #[arg(long, value_name = "FILE", env = "TILLWATCH_CLOUD_TLS_CERT")]
     tls_cert: Option<PathBuf>,
@@ -179,6 +183,7 @@ struct FileConfig {
     listen: Option<SocketAddr>,
     data_dir: Option<PathBuf>,
     database_url: Option<String>,
+    archives_url: Option<String>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     insecure_http: bool,
@@ -256,6 +261,11 @@ fn configuration(flags: Serve) -> anyhow::Result<Config> {
     let mut config = Config::new(data_dir);
     config.listen = flags.listen.or(file.listen).unwrap_or(config.listen);
     config.database_url = flags.place.database_url.or(file.database_url);
+    let archives_url = flags.archives_url.or(file.archives_url);
+    // What is not Unicode can't be a setting of S3.
+    let environment =
+        std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+    config.archives = archives_url.map(|url| Archives::at(&url, environment)).transpose()?;
     config.metrics_listen = flags.metrics_listen.or(file.metrics_listen);
     config.node_name = flags.node_name.or(file.node_name).unwrap_or(config.node_name);
     let file_drain =

@@ -1,10 +1,14 @@
 //! What an operator can set.
 
+mod archives;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tillwatch_protocol::link::{HEARTBEAT_SECONDS, SILENCE_SECONDS};
+
+pub use archives::{Archives, BadArchives, Bucket};
 
 /// How connections are protected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,8 +33,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Database, archives and certificate.
     pub data_dir: PathBuf,
-    /// A `sqlite:` address, when the database is not in the data dir.
+    /// An address of SQLite or Postgres, when the database is not in the data dir.
     pub database_url: Option<String>,
+    /// Where archives are, when they are not in the data dir.
+    pub archives: Option<Archives>,
     /// How connections are protected.
     pub tls: Tls,
     /// Where Prometheus fetches metrics, if anywhere.
@@ -112,6 +118,7 @@ impl Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8443)),
             data_dir: data_dir.into(),
             database_url: None,
+            archives: None,
             tls: Tls::SelfSigned,
             metrics_listen: None,
             node_name: host_name(),

@@ -108,6 +108,24 @@ impl From<sea_orm::DbErr> for ApiError {
     }
 }
 
+impl From<object_store::Error> for ApiError {
+    fn from(error: object_store::Error) -> Self {
+        if matches!(error, object_store::Error::NotFound { .. }) {
+            // Something took it away behind our back, which does not pass.
+            return Self::internal(error);
+        }
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        while let Some(error) = cause {
+            let full = error.downcast_ref::<std::io::Error>();
+            if full.is_some_and(|error| error.kind() == std::io::ErrorKind::StorageFull) {
+                return Self::unavailable("The disk of the archives is full.", anyhow::anyhow!("{error}"));
+            }
+            cause = error.source();
+        }
+        Self::unavailable("The place of the archives does not answer.", error)
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> axum::response::Response {
         let mut response = self.status().into_response();

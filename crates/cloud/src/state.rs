@@ -13,6 +13,7 @@ use crate::gateway;
 use crate::http::device::SeenTokens;
 use crate::http::exchange::{Checksums, StaleChains};
 use crate::http::session::SignInGuard;
+use crate::http::uploads::Digests;
 use crate::store::Store;
 
 /// Shared by all requests and links; cheap to clone.
@@ -36,6 +37,8 @@ pub(crate) struct AppState {
     pub(crate) inbox: gateway::Inbox,
     /// Where archives are.
     pub(crate) blobs: Blobs,
+    /// Sums of archives on their way.
+    pub(crate) digests: Arc<Digests>,
     /// Checksums of loyalty data.
     pub(crate) checksums: Arc<Checksums>,
     /// Chains whose stores are further behind than their statuses say.
@@ -49,7 +52,7 @@ impl AppState {
     pub(crate) async fn open(config: Config, shutdown: CancellationToken) -> anyhow::Result<Self> {
         let store = Store::open(&config.data_dir, config.database_url.as_deref()).await?;
         let cloud_id = store.cloud_id().await?;
-        let blobs = Blobs::directory(&config.data_dir.join("archives"))?;
+        let blobs = Blobs::open(config.archives.as_ref(), &config.data_dir).await?;
         Ok(Self {
             admission: gateway::Admission::new(&config.limits),
             config: Arc::new(config),
@@ -61,6 +64,7 @@ impl AppState {
             registry: gateway::Registry::default(),
             inbox: gateway::Inbox::default(),
             blobs,
+            digests: Arc::default(),
             checksums: Arc::default(),
             stale_chains: Arc::default(),
             shutdown,

@@ -11,7 +11,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt, stream};
 use serde_json::json;
 use tillwatch_protocol::error::ErrorCode;
 use tillwatch_protocol::ids::ArchiveId;
@@ -122,7 +122,7 @@ async fn content(
         let text = format!("bytes {}-{}/{size}", range.start, range.end - 1);
         headers.insert(CONTENT_RANGE, header(&text)?);
     }
-    *response.body_mut() = stream(state.blobs.clone(), pieces, range);
+    *response.body_mut() = body(state.blobs.clone(), pieces, range).await?;
     Ok(response)
 }
 
@@ -130,9 +130,10 @@ fn header(text: &str) -> ApiResult<HeaderValue> {
     HeaderValue::try_from(text).map_err(ApiError::internal)
 }
 
-/// The bytes of this range, read from the pieces as the client takes them.
-fn stream(blobs: Blobs, pieces: Vec<upload_pieces::Model>, range: Range<u64>) -> Body {
-    let chunks = async_stream::try_stream! {
+/// The bytes of this range, read from the pieces as the client takes them. The first are read before anything is
+/// answered: when they can't be had, the client is told so.
+async fn body(blobs: Blobs, pieces: Vec<upload_pieces::Model>, range: Range<u64>) -> ApiResult<Body> {
+    let mut chunks = Box::pin(typed(async_stream::try_stream! {
         for piece in pieces {
             let first = piece.offset.cast_unsigned();
             let end = (first + piece.length.cast_unsigned()).min(range.end);
@@ -146,8 +147,9 @@ fn stream(blobs: Blobs, pieces: Vec<upload_pieces::Model>, range: Range<u64>) ->
                 yield chunk;
             }
         }
-    };
-    Body::from_stream(typed(chunks))
+    }));
+    let Some(first) = chunks.next().await.transpose()? else { return Ok(Body::empty()) };
+    Ok(Body::from_stream(stream::iter([Ok(first)]).chain(chunks)))
 }
 
 /// Says what the errors of the stream are, which the macro can't.

@@ -1,6 +1,8 @@
 //! Archives come in by tus 1.0 (creation, checksum). Each piece becomes a blob of its own, and the offset of
 //! the upload moves by a conditional write, so that an upload resumes where it stopped, on any node.
 
+mod digests;
+
 use std::collections::HashMap;
 
 use axum::body::{Body, Bytes};
@@ -18,6 +20,9 @@ use tillwatch_protocol::ids::ArchiveId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use digests::Digests;
+use digests::Running;
+
 use crate::blobs::Blobs;
 use crate::domain::job::upload_limit;
 use crate::error::{ApiError, ApiResult};
@@ -28,7 +33,6 @@ use crate::state::AppState;
 use crate::store;
 use crate::store::entity::uploads;
 use crate::store::upload::NewUpload;
-use crate::tokens::hex;
 
 /// The only version of tus that there is.
 const TUS: HeaderValue = HeaderValue::from_static("1.0.0");
@@ -214,19 +218,28 @@ async fn piece(body: Body, left: u64) -> ApiResult<Bytes> {
 async fn take(state: &AppState, upload: &uploads::Model, piece: Bytes) -> ApiResult<()> {
     let length = piece.len() as i64;
     let whole = upload.offset + length == upload.length;
-    if whole && digest(state, upload, &piece).await? != upload.sha256 {
+    let mut digest = digest_so_far(state, upload).await?;
+    digest.add(&piece);
+    if whole && digest.finish() != upload.sha256 {
         discard(state, upload).await?;
         return Err(damaged("The whole is not what was announced. Begin a new upload."));
     }
     // First the bytes, then the row that names them: a crash in between leaves bytes that nobody names, and
     // never a name without bytes.
     let blob = Blobs::new_name(upload.id);
-    state.blobs.put(&blob, piece).await.map_err(ApiError::internal)?;
+    state.blobs.put(&blob, piece).await?;
     let now = Utc::now();
-    let mut tx = state.store.write().await?;
+    let mut tx = match state.store.write().await {
+        Ok(tx) => tx,
+        Err(error) => {
+            // Nobody will name them: the store sends the piece again. What can't be deleted now goes with the rest.
+            let _ = state.blobs.delete(&blob).await;
+            return Err(error.into());
+        }
+    };
     if !store::upload::advance(&*tx, upload.id, upload.offset, length, &blob).await? {
         drop(tx);
-        state.blobs.delete(&blob).await.map_err(ApiError::internal)?;
+        state.blobs.delete(&blob).await?;
         return Err(elsewhere(upload.offset));
     }
     if whole {
@@ -238,36 +251,39 @@ async fn take(state: &AppState, upload: &uploads::Model, piece: Bytes) -> ApiRes
     metrics::uploaded(length.cast_unsigned());
     if whole {
         metrics::archive_stored();
+        state.digests.forget(upload.id);
+    } else {
+        state.digests.put(upload.id, digest);
     }
     Ok(())
 }
 
-/// SHA-256 of the pieces that are there and this last one.
-async fn digest(state: &AppState, upload: &uploads::Model, last: &[u8]) -> ApiResult<String> {
+/// SHA-256 of the bytes that are there. What this node has not seen, it reads.
+async fn digest_so_far(state: &AppState, upload: &uploads::Model) -> ApiResult<Running> {
+    let bytes = upload.offset.cast_unsigned();
+    let mut digest = state.digests.get(upload.id, bytes);
+    if digest.bytes == bytes {
+        return Ok(digest);
+    }
     let pieces = {
         let db = state.store.read().await?;
         store::upload::pieces(&db, upload.id).await?
     };
-    let mut sum = Sha256::new();
     for piece in pieces {
-        let bytes = state.blobs.get(&piece.blob, 0..piece.length.cast_unsigned()).await;
-        sum.update(bytes.map_err(ApiError::internal)?);
+        let first = piece.offset.cast_unsigned();
+        if first >= digest.bytes && first < bytes {
+            digest.add(&state.blobs.get(&piece.blob, 0..piece.length.cast_unsigned()).await?);
+        }
     }
-    sum.update(last);
-    Ok(hex(&sum.finalize()))
+    Ok(digest)
 }
 
 async fn discard(state: &AppState, upload: &uploads::Model) -> ApiResult<()> {
-    let pieces = {
-        let db = state.store.read().await?;
-        store::upload::pieces(&db, upload.id).await?
-    };
     let tx = state.store.write().await?;
     store::upload::discard(&*tx, upload.id).await?;
     tx.commit().await?;
-    for piece in pieces {
-        state.blobs.delete(&piece.blob).await.map_err(ApiError::internal)?;
-    }
+    state.digests.forget(upload.id);
+    state.blobs.delete_upload(upload.id).await?;
     Ok(())
 }
 

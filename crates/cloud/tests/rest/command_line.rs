@@ -217,6 +217,7 @@ async fn what_makes_no_sense_is_refused_with_a_reason() {
         fail(data, &["serve", "--database-url", "mysql://localhost/x"]).contains("sqlite: or postgres://")
     );
     assert!(fail(data, &["serve", "--database-url", "sqlite::memory:"]).contains("must be a file"));
+    assert!(fail(data, &["serve", "--archives-url", "ftp://x/y"]).contains("s3://BUCKET/PREFIX"));
     let bad = backends.data_dir.path().join("bad.csv");
     std::fs::write(&bad, format!("{HEADER}Pizza,Riga,1,,Mars/Base,Main\n")).unwrap();
     assert!(fail(data, &["fleet", "import", bad.to_str().unwrap()]).contains("line 2: `Mars/Base`"));

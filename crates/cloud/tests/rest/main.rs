@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 
+#[expect(dead_code, reason = "stories of stores use more of it")]
 #[path = "../shared/backends.rs"]
 mod backends;
 #[path = "../shared/contract.rs"]

@@ -3,25 +3,41 @@
 //! database and a place for archives of its own.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use s3s::auth::SimpleAuth;
+use s3s::service::S3ServiceBuilder;
+use s3s_fs::FileSystem;
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
 use tempfile::TempDir;
-use tillwatch_cloud::config::{Config, Tls};
+use tillwatch_cloud::config::{Archives, Config, Tls};
 use tillwatch_cloud::store::Store;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 /// The databases of Postgres that are always there: one to make others from, one with our schema to copy.
 const MAINTENANCE: &str = "postgres";
 const TEMPLATE: &str = "tillwatch_template";
 
+const BUCKET: &str = "archives";
+const KEY: &str = "AKIAEXAMPLE";
+const SECRET: &str = "a secret of the tests";
+
 /// What one cloud stands on. It goes away with its test.
 pub(crate) struct Backends {
     pub(crate) data_dir: TempDir,
     /// Its database in the cluster, if it has one.
     database: Option<String>,
+    /// Where its archives are in the cluster's bucket.
+    prefix: String,
+    /// Where else its archives are, when a story has a place of its own for them.
+    pub(crate) bucket: Option<Archives>,
 }
 
 impl Backends {
@@ -33,12 +49,28 @@ impl Backends {
             Some(cluster) => Some(cluster.new_database().await),
             None => None,
         };
-        Self { data_dir, database }
+        Self { data_dir, database, prefix: Uuid::new_v4().to_string(), bucket: None }
     }
 
     /// A configuration that names them.
     pub(crate) fn config(&self) -> Config {
-        Config { tls: Tls::Insecure, database_url: self.database_url(), ..Config::new(self.data_dir.path()) }
+        Config {
+            tls: Tls::Insecure,
+            database_url: self.database_url(),
+            archives: self
+                .bucket
+                .clone()
+                .or_else(|| cluster().map(|cluster| bucket(cluster.s3, &self.prefix))),
+            ..Config::new(self.data_dir.path())
+        }
+    }
+
+    /// The folder in which the bytes of archives end up, whoever keeps them.
+    pub(crate) fn archives(&self) -> PathBuf {
+        match cluster() {
+            Some(cluster) => cluster.directory.join("s3").join(BUCKET).join(&self.prefix),
+            None => self.data_dir.path().join("archives"),
+        }
     }
 
     /// The address of the database, when it is not the one in the data dir.
@@ -87,6 +119,7 @@ fn cluster() -> Option<&'static Cluster> {
 /// Postgres and S3; a broker of messages belongs here as well. One of each a process.
 struct Cluster {
     directory: PathBuf,
+    s3: SocketAddr,
     /// Databases whose tests have ended.
     ended: Mutex<Vec<String>>,
     /// The servers stop when its standard input closes.
@@ -105,10 +138,17 @@ impl Cluster {
         BufReader::new(servers.stdout.take().unwrap()).read_line(&mut directory).unwrap();
         assert!(!directory.is_empty(), "the servers did not start");
         let directory = PathBuf::from(directory.trim_end());
-        let cluster = Self { directory, ended: Mutex::default(), _servers: servers };
         // Tests have runtimes of their own, which end with them.
+        let (listener, root) = (std::net::TcpListener::bind("127.0.0.1:0").unwrap(), directory.join("s3"));
+        listener.set_nonblocking(true).unwrap();
+        let s3 = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let serve = async { serve_s3(TcpListener::from_std(listener).unwrap(), &root).await };
+            Runtime::new().unwrap().block_on(serve);
+        });
+        let cluster = Self { directory, s3, ended: Mutex::default(), _servers: servers };
         std::thread::scope(|scope| {
-            let prepare = || tokio::runtime::Runtime::new().unwrap().block_on(cluster.prepare());
+            let prepare = || Runtime::new().unwrap().block_on(cluster.prepare());
             scope.spawn(prepare).join().unwrap();
         });
         cluster
@@ -141,6 +181,35 @@ impl Cluster {
         maintenance.close().await.unwrap();
         name
     }
+}
+
+/// A server that speaks S3 over a directory. It ends, with its connections, when this is dropped.
+pub(crate) async fn serve_s3(listener: TcpListener, root: &Path) {
+    std::fs::create_dir_all(root.join(BUCKET)).unwrap();
+    let mut service = S3ServiceBuilder::new(FileSystem::new(root).unwrap());
+    service.set_auth(SimpleAuth::from_single(KEY, SECRET));
+    let service = service.build();
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let service = service.clone();
+        connections.spawn(async move {
+            let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+            // Clients come and go.
+            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
+
+/// Archives in the bucket of a server that speaks S3.
+pub(crate) fn bucket(server: SocketAddr, prefix: &str) -> Archives {
+    let environment = [
+        ("AWS_ACCESS_KEY_ID", KEY.to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", SECRET.to_owned()),
+        ("AWS_ENDPOINT_URL", format!("http://{server}")),
+    ];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value));
+    Archives::at(&format!("s3://{BUCKET}/{prefix}"), environment).unwrap()
 }
 
 async fn connect(url: &str) -> DatabaseConnection {

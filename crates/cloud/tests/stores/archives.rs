@@ -12,12 +12,12 @@ use tillwatch_protocol::rest::session::Permission;
 
 use crate::support::{Answer, Client, Cloud, Line, TestStore, answer, hasty};
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 /// Bytes that differ from place to place.
-fn noise(length: usize) -> Vec<u8> {
+pub(crate) fn noise(length: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -26,7 +26,13 @@ fn noise(length: usize) -> Vec<u8> {
     (0..length).map(|_| next()).collect()
 }
 
-async fn create(store: &TestStore, job: JobId, length: usize, sha256: &str, part: (u32, u32)) -> Answer {
+pub(crate) async fn create(
+    store: &TestStore,
+    job: JobId,
+    length: usize,
+    sha256: &str,
+    part: (u32, u32),
+) -> Answer {
     let encode = |text: &str| STANDARD.encode(text);
     let metadata = [
         ("job_id", job.to_string()),
@@ -48,7 +54,13 @@ async fn create(store: &TestStore, job: JobId, length: usize, sha256: &str, part
     .await
 }
 
-async fn append(store: &TestStore, location: &str, offset: usize, piece: &[u8], sum: &[u8]) -> Answer {
+pub(crate) async fn append(
+    store: &TestStore,
+    location: &str,
+    offset: usize,
+    piece: &[u8],
+    sum: &[u8],
+) -> Answer {
     answer(
         store
             .request(Method::PATCH, location)
@@ -61,12 +73,12 @@ async fn append(store: &TestStore, location: &str, offset: usize, piece: &[u8], 
     .await
 }
 
-async fn head(store: &TestStore, location: &str) -> Answer {
+pub(crate) async fn head(store: &TestStore, location: &str) -> Answer {
     answer(store.request(Method::HEAD, location).header("tus-resumable", "1.0.0")).await
 }
 
 /// A store that collects logs.
-async fn collecting(cloud: &Cloud, max_bytes: usize) -> (Client, TestStore, Line, JobId) {
+pub(crate) async fn collecting(cloud: &Cloud, max_bytes: usize) -> (Client, TestStore, Line, JobId) {
     let admin = cloud.admin().await;
     let store = cloud.enrolled("Kafejnīca \\\"Pie Ann<as>\\\"".replace("\\\"", "'").as_str()).await;
     let mut line = store.connect().await;
@@ -189,7 +201,7 @@ async fn an_archive_is_gone_after_its_time() {
     let cloud = Cloud::start().await;
     let (admin, store, _line, job) = collecting(&cloud, 1 << 20).await;
     let id = upload(&store, job, &noise(250_000), (1, 1)).await;
-    let files = || walk(&cloud.backends.data_dir.path().join("archives"));
+    let files = || walk(&cloud.backends.archives());
     assert_eq!(files(), 3);
     cloud.sql("UPDATE archives SET expires_at = '2020-01-01T00:00:00+00:00'").await;
     let expired = admin.get(&format!("/archives/{id}/content")).await;
@@ -204,7 +216,7 @@ async fn an_archive_is_gone_after_its_time() {
     assert_eq!(expired.problem(), (410, "archive_expired"));
 }
 
-fn walk(dir: &std::path::Path) -> usize {
+pub(crate) fn walk(dir: &std::path::Path) -> usize {
     let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
     entries.flatten().map(|entry| if entry.path().is_dir() { walk(&entry.path()) } else { 1 }).sum()
 }
@@ -263,7 +275,7 @@ async fn a_whole_that_is_not_what_was_announced_is_thrown_away() {
     assert_eq!(head(&store, &location).await.status, 404);
     let id = location.rsplit('/').next().unwrap();
     assert_eq!(admin.get(&format!("/archives/{id}/content")).await.problem(), (404, "not_found"));
-    assert_eq!(walk(&cloud.backends.data_dir.path().join("archives")), 0);
+    assert_eq!(walk(&cloud.backends.archives()), 0);
     // There is room for another try.
     upload(&store, job, &content, (1, 1)).await;
 }

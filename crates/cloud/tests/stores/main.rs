@@ -11,6 +11,7 @@ mod support;
 mod administration;
 mod archives;
 mod exchange;
+mod faults;
 mod identity;
 mod jobs;
 mod links;

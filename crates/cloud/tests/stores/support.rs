@@ -69,7 +69,12 @@ impl Cloud {
     }
 
     pub(crate) async fn limited(patience: Patience, limits: Limits) -> Self {
-        let cloud = Self::over(Backends::new().await, patience, limits).await;
+        Self::on(Backends::new().await, patience, limits).await
+    }
+
+    /// A cloud on what the test has prepared.
+    pub(crate) async fn on(backends: Backends, patience: Patience, limits: Limits) -> Self {
+        let cloud = Self::over(backends, patience, limits).await;
         cloud.add_user(ADMIN, true).await;
         cloud
     }

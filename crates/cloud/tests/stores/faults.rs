@@ -1,0 +1,70 @@
+//! What the cloud stands on fails, and comes back.
+
+use tempfile::TempDir;
+use tillwatch_cloud::config::Limits;
+use tokio::net::TcpListener;
+
+use crate::archives::{append, collecting, create, head, hex, noise, walk};
+use crate::backends::{Backends, bucket, serve_s3};
+use crate::support::{Cloud, hasty};
+
+#[tokio::test]
+async fn an_upload_and_a_download_wait_for_s3_to_come_back() {
+    let root = TempDir::new().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serve = |listener, root: &TempDir| {
+        let root = root.path().to_owned();
+        tokio::spawn(async move { serve_s3(listener, &root).await })
+    };
+    let s3 = serve(listener, &root);
+    let mut backends = Backends::new().await;
+    backends.bucket = Some(bucket(address, "its/own"));
+    let cloud = Cloud::on(backends, hasty(), Limits::default()).await;
+    let (admin, store, _line, job) = collecting(&cloud, 1 << 20).await;
+    let content = noise(300_000);
+    let created = create(&store, job, content.len(), &hex(&content), (1, 1)).await;
+    let location = created.header("location").to_owned();
+    assert_eq!(append(&store, &location, 0, &content[..100_000], &content[..100_000]).await.status, 204);
+
+    s3.abort();
+    assert!(s3.await.unwrap_err().is_cancelled());
+    let refused = append(&store, &location, 100_000, &content[100_000..], &content[100_000..]).await;
+    assert_eq!(refused.problem(), (503, "unavailable"));
+    assert!(!refused.header("retry-after").is_empty());
+    assert_eq!(head(&store, &location).await.header("upload-offset"), "100000");
+
+    let s3 = serve(TcpListener::bind(address).await.unwrap(), &root);
+    assert_eq!(
+        append(&store, &location, 100_000, &content[100_000..], &content[100_000..]).await.status,
+        204
+    );
+    let path = format!("/archives/{}/content", location.rsplit('/').next().unwrap());
+    assert_eq!(admin.get(&path).await.bytes, content);
+    assert_eq!(walk(&root.path().join("archives/its/own/uploads")), 2);
+
+    s3.abort();
+    assert!(s3.await.unwrap_err().is_cancelled());
+    let refused = admin.get(&path).await;
+    assert_eq!(refused.problem(), (503, "unavailable"));
+    assert!(!refused.header("retry-after").is_empty());
+}
+
+#[tokio::test]
+async fn each_piece_of_an_upload_is_hashed_once() {
+    let cloud = Cloud::start().await;
+    let (admin, store, _line, job) = collecting(&cloud, 1 << 20).await;
+    let content = noise(3000);
+    let created = create(&store, job, content.len(), &hex(&content), (1, 1)).await;
+    let location = created.header("location").to_owned();
+    for at in [0, 1000] {
+        let piece = &content[at..at + 1000];
+        assert_eq!(append(&store, &location, at, piece, piece).await.status, 204);
+    }
+    // Would the cloud read them again, it would find nothing.
+    std::fs::remove_dir_all(cloud.backends.archives()).unwrap();
+    std::fs::create_dir(cloud.backends.archives()).unwrap();
+    assert_eq!(append(&store, &location, 2000, &content[2000..], &content[2000..]).await.status, 204);
+    let path = format!("/archives/{}/content", location.rsplit('/').next().unwrap());
+    assert_eq!(admin.get(&path).await.problem(), (500, "internal"));
+}
