@@ -18,7 +18,8 @@ export function cloudCommand(program, args, input) {
 export async function startCloud(program, dataDir, { listen = '127.0.0.1:0', args = [], log } = {}) {
   const { child, value: url } = await start(
     program,
-    ['serve', '--listen', listen, '--data-dir', dataDir, ...args],
+    // Its stores need not go elsewhere in peace.
+    ['serve', '--listen', listen, '--data-dir', dataDir, '--drain', 'PT1S', ...args],
     { name: 'tillwatch-cloud', log, ready: (line) => /^listening on (https?:\/\/\S+)$/.exec(line)?.[1] },
   );
   const ca = path.join(dataDir, 'tls', 'cert.pem');

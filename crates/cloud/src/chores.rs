@@ -94,17 +94,19 @@ async fn end_overdue_jobs(state: &AppState) -> Result<(), StoreError> {
         let mut tx = state.store.write().await?;
         let revision = tx.next_revision().await?;
         let Some(job) = store::job::change(&*tx, id, &change, now, revision).await? else { continue };
+        let held_by = store::presence::node_of(&*tx, job.pos_server_id()).await?;
         tx.commit().await?;
         tracing::info!(job = %id, state = job.state.as_str(), "the time of a job was over");
         if change == Change::TimeOut {
             // The store may be at it still.
-            state.registry.send(job.pos_server_id(), CloudFrame::Cancel { id });
+            state.links.send(job.pos_server_id(), held_by, CloudFrame::Cancel { id });
         }
     }
     Ok(())
 }
 
-/// Sends jobs again whose first sending seems to be lost. A connector does none twice.
+/// Sends jobs again whose first sending seems to be lost, to the stores that are here. A connector does none
+/// twice.
 async fn repeat_unaccepted(state: &AppState, pause: Duration) -> Result<(), StoreError> {
     let before = Utc::now() - pause * SWEEPS_BETWEEN_REPEATS as u32;
     let jobs = {

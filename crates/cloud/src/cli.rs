@@ -72,6 +72,10 @@ struct Serve {
     /// endpoint of S3 come from the usual variables: `AWS_ACCESS_KEY_ID`, `AWS_REGION`, `AWS_ENDPOINT_URL`, ….
     #[arg(long, value_name = "URL", env = "TILLWATCH_CLOUD_ARCHIVES_URL")]
     archives_url: Option<String>,
+    /// Where the nodes of one cloud tell each other what changed, `nats://` or `tls://`, with credentials if
+    /// needed; several separated by commas [default: there is one node].
+    #[arg(long, value_name = "URL", env = "TILLWATCH_CLOUD_NATS_URL", hide_env_values = true)]
+    nats_url: Option<String>,
     /// The certificate, PEM. Without one a self-signed one is made, DIR/tls/cert.pem.
     #[arg(long, value_name = "FILE", env = "TILLWATCH_CLOUD_TLS_CERT")]
     tls_cert: Option<PathBuf>,
@@ -87,7 +91,8 @@ struct Serve {
     /// What the logs call this process [default: the host's name].
     #[arg(long, value_name = "NAME", env = "TILLWATCH_CLOUD_NODE_NAME")]
     node_name: Option<String>,
-    /// How long connections have to end when the cloud stops [default: PT30S].
+    /// Over how long stores are sent elsewhere when the cloud stops [default: PT30S]. A second signal ends it at
+    /// once.
     #[arg(long, value_name = "DURATION", env = "TILLWATCH_CLOUD_DRAIN", value_parser = parse_duration)]
     drain: Option<Duration>,
 }
@@ -184,6 +189,7 @@ struct FileConfig {
     data_dir: Option<PathBuf>,
     database_url: Option<String>,
     archives_url: Option<String>,
+    nats_url: Option<String>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
     insecure_http: bool,
@@ -267,6 +273,7 @@ fn configuration(flags: Serve) -> anyhow::Result<Config> {
         std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
     config.archives = archives_url.map(|url| Archives::at(&url, environment)).transpose()?;
     config.metrics_listen = flags.metrics_listen.or(file.metrics_listen);
+    config.nats_url = flags.nats_url.or(file.nats_url);
     config.node_name = flags.node_name.or(file.node_name).unwrap_or(config.node_name);
     let file_drain =
         file.drain.as_deref().map(parse_duration).transpose().context("drain in the configuration")?;
@@ -299,6 +306,11 @@ fn stop_on_signal(shutdown: CancellationToken) -> anyhow::Result<impl Future<Out
             _ = interrupt.recv() => {}
         }
         shutdown.cancel();
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        end_at_once();
     })
 }
 
@@ -309,7 +321,15 @@ fn stop_on_signal(shutdown: CancellationToken) -> anyhow::Result<impl Future<Out
         if tokio::signal::ctrl_c().await.is_ok() {
             shutdown.cancel();
         }
+        if tokio::signal::ctrl_c().await.is_ok() {
+            end_at_once();
+        }
     })
+}
+
+/// Somebody asked a second time. The database is whole whenever the process ends.
+fn end_at_once() {
+    std::process::exit(1);
 }
 
 fn read_password() -> anyhow::Result<String> {

@@ -37,13 +37,16 @@ pub struct Config {
     pub database_url: Option<String>,
     /// Where archives are, when they are not in the data dir.
     pub archives: Option<Archives>,
+    /// Where the nodes of one cloud tell each other what changed: `nats://` or `tls://`, with credentials if
+    /// needed, several separated by commas.
+    pub nats_url: Option<String>,
     /// How connections are protected.
     pub tls: Tls,
     /// Where Prometheus fetches metrics, if anywhere.
     pub metrics_listen: Option<SocketAddr>,
     /// What the logs call this process.
     pub node_name: String,
-    /// How long connections have to end when the cloud stops.
+    /// Over how long links are closed when the cloud stops, and how long requests under way have afterwards.
     pub drain: Duration,
     /// How long the cloud waits for stores.
     pub patience: Patience,
@@ -119,6 +122,7 @@ impl Config {
             data_dir: data_dir.into(),
             database_url: None,
             archives: None,
+            nats_url: None,
             tls: Tls::SelfSigned,
             metrics_listen: None,
             node_name: host_name(),

@@ -6,6 +6,7 @@
 mod admission;
 mod dispatch;
 mod inbox;
+mod links;
 mod registry;
 mod session;
 
@@ -19,6 +20,7 @@ use utoipa_axum::routes;
 
 pub(crate) use admission::Admission;
 pub(crate) use inbox::{Change, Heartbeat, Inbox, Took, write_in_time};
+pub(crate) use links::Links;
 pub(crate) use registry::Registry;
 
 use admission::Arrival;

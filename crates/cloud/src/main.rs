@@ -12,8 +12,8 @@ use tracing_subscriber::EnvFilter;
 async fn main() -> ExitCode {
     // One of several providers may be linked in; ours is named once. An error says that it is set.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sea_orm_migration=warn"));
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,sea_orm_migration=warn,async_nats=off"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

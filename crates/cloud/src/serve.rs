@@ -5,6 +5,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, StatusCode, Version};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -29,6 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const IDLE: Duration = Duration::from_secs(75);
 /// How long Prometheus has for a fetch under way when the cloud stops.
 const FETCH: Duration = Duration::from_secs(3);
+/// How long connections are taken when everything else has ended.
+const LAST_CALL: Duration = Duration::from_millis(50);
 /// How often it is looked whether another process wrote to the database.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -68,18 +75,25 @@ impl Cloud {
         let node = &state.config.node_name;
         let address = listener.local_addr()?;
         tracing::info!(node, cloud_id = %state.cloud_id, %address, "serving");
-        let shutdown = state.shutdown.clone();
+        let closing = state.closing.clone();
         // Two processes of one host have different ports; one that is restarted has the same.
         let chores = Chores::begin(&state, format!("{node}:{}", address.port())).await?;
         let poll = tokio::spawn(follow_other_processes(state.clone()));
         let watched = CancellationToken::new();
         // Served until the end, so that the end can be watched.
         let metrics = metrics.map(|metrics| tokio::spawn(metrics.serve(state.clone(), watched.clone())));
-        let app = router(state.clone());
+        let drained = tokio::spawn(drain(state.clone()));
+        let app = router(state.clone()).layer(from_fn_with_state(state.shutdown.clone(), part));
         let connections = GracefulShutdown::new();
+        // Who has just connected is not turned away.
+        let last_call = async {
+            closing.cancelled().await;
+            tokio::time::sleep(LAST_CALL).await;
+        };
+        tokio::pin!(last_call);
         loop {
             let stream = tokio::select! {
-                () = shutdown.cancelled() => break,
+                () = &mut last_call => break,
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => stream,
                     Err(error) => {
@@ -91,12 +105,12 @@ impl Cloud {
                 },
             };
             let (app, tls, watcher) = (app.clone(), tls.clone(), connections.watcher());
-            let (stopping, admission) = (shutdown.clone(), state.admission.clone());
+            let (closing, admission) = (closing.clone(), state.admission.clone());
             tokio::spawn(async move {
                 // Small answers must not wait for an acknowledgement.
                 let _ = stream.set_nodelay(true);
                 let Some(tls) = tls else { return connection(stream, app, watcher).await };
-                match stopping.run_until_cancelled(handshake(&admission, &tls, stream)).await {
+                match closing.run_until_cancelled(handshake(&admission, &tls, stream)).await {
                     Some(Ok(stream)) => connection(stream, app, watcher).await,
                     Some(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                     None => {}
@@ -104,13 +118,10 @@ impl Cloud {
             });
         }
         drop(listener);
-        tracing::info!("stopping");
-        let links = state.registry.tracker();
-        links.close();
-        let ended = async { tokio::join!(connections.shutdown(), links.wait()) };
-        if tokio::time::timeout(state.config.drain, ended).await.is_err() {
-            tracing::warn!("some connections did not end in time");
+        if tokio::time::timeout(state.config.drain, connections.shutdown()).await.is_err() {
+            tracing::warn!("some requests did not end in time");
         }
+        drained.abort();
         chores.end(&state).await?;
         poll.abort();
         watched.cancel();
@@ -121,6 +132,27 @@ impl Cloud {
         state.store.close().await;
         Ok(())
     }
+}
+
+/// Sends the links elsewhere when the cloud is to stop. Requests are answered meanwhile: who asks may not know
+/// yet where else to ask.
+async fn drain(state: AppState) {
+    state.shutdown.cancelled().await;
+    tracing::info!(links = state.registry.epochs().len(), "stopping");
+    state.registry.drain(state.config.drain).await;
+    state.closing.cancel();
+}
+
+/// Ends connections with their next answer once the cloud is to stop, so that none is idle when it does: a
+/// request that meets the end of an idle connection would be cut.
+async fn part(State(shutdown): State<CancellationToken>, request: Request, next: Next) -> Response {
+    // HTTP/2 has a goodbye of its own.
+    let needs_telling = request.version() < Version::HTTP_2;
+    let mut response = next.run(request).await;
+    if needs_telling && shutdown.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 async fn handshake(

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::blobs::Blobs;
+use crate::bus::nats::{Nats, Sender};
 use crate::config::Config;
 use crate::gateway;
 use crate::http::device::SeenTokens;
@@ -31,6 +32,8 @@ pub(crate) struct AppState {
     pub(crate) seen_tokens: Arc<SeenTokens>,
     /// The links of this process.
     pub(crate) registry: gateway::Registry,
+    /// The way to stores' sessions, on whichever node they are.
+    pub(crate) links: gateway::Links,
     /// How many come in at a time.
     pub(crate) admission: gateway::Admission,
     /// What stores told and is not written yet.
@@ -43,8 +46,10 @@ pub(crate) struct AppState {
     pub(crate) checksums: Arc<Checksums>,
     /// Chains whose stores are further behind than their statuses say.
     pub(crate) stale_chains: Arc<StaleChains>,
-    /// Ends streams and links when the cloud stops.
+    /// The cloud is about to stop: links are sent elsewhere.
     pub(crate) shutdown: CancellationToken,
+    /// The links are gone: what still goes on ends now.
+    pub(crate) closing: CancellationToken,
 }
 
 impl AppState {
@@ -53,21 +58,31 @@ impl AppState {
         let store = Store::open(&config.data_dir, config.database_url.as_deref()).await?;
         let cloud_id = store.cloud_id().await?;
         let blobs = Blobs::open(config.archives.as_ref(), &config.data_dir).await?;
+        let (node_id, registry) = (Uuid::now_v7(), gateway::Registry::default());
+        let nats = match &config.nats_url {
+            Some(url) => {
+                let sender = Sender { cloud: cloud_id, node: node_id, key: store.hint_key().await? };
+                Some(Nats::connect(url, sender, store.bus().clone(), registry.clone()).await?)
+            }
+            None => None,
+        };
         Ok(Self {
+            links: gateway::Links::new(node_id, registry.clone(), nats),
             admission: gateway::Admission::new(&config.limits),
             config: Arc::new(config),
             store,
-            node_id: Uuid::now_v7(),
+            node_id,
             cloud_id,
             sign_in: Arc::new(SignInGuard::new()),
             seen_tokens: Arc::new(SeenTokens::new(Utc::now())),
-            registry: gateway::Registry::default(),
+            registry,
             inbox: gateway::Inbox::default(),
             blobs,
             digests: Arc::default(),
             checksums: Arc::default(),
             stale_chains: Arc::default(),
             shutdown,
+            closing: CancellationToken::new(),
         })
     }
 }

@@ -46,6 +46,7 @@ use tillwatch_protocol::ids::CloudId;
 
 use crate::bus::Bus;
 use crate::metrics;
+use crate::tokens::hex;
 use entity::{meta, revision};
 pub use error::StoreError;
 pub(crate) use error::Trouble;
@@ -121,15 +122,26 @@ impl Store {
 
     /// Which cloud this is; made up at the first start.
     pub(crate) async fn cloud_id(&self) -> Result<CloudId, StoreError> {
+        let id = self.fact("cloud_id", || CloudId::new().to_string()).await?;
+        id.parse().map_err(|_| StoreError::Damaged(id))
+    }
+
+    /// The key by which nodes know each other's hints; made up at the first start.
+    pub(crate) async fn hint_key(&self) -> Result<String, StoreError> {
+        self.fact("hint_key", || hex(&rand::random::<[u8; 32]>())).await
+    }
+
+    /// A fact about this cloud; made up when nobody has asked for it before.
+    async fn fact(&self, key: &str, make: impl FnOnce() -> String) -> Result<String, StoreError> {
         let tx = self.write().await?;
-        if let Some(row) = meta::Entity::find_by_id("cloud_id").one(&*tx).await? {
-            return row.value.parse().map_err(|_| StoreError::Damaged(row.value));
+        if let Some(row) = meta::Entity::find_by_id(key).one(&*tx).await? {
+            return Ok(row.value);
         }
-        let id = CloudId::new();
-        let row = meta::ActiveModel { key: Set("cloud_id".into()), value: Set(id.to_string()) };
+        let value = make();
+        let row = meta::ActiveModel { key: Set(key.to_owned()), value: Set(value.clone()) };
         meta::Entity::insert(row).exec_without_returning(&*tx).await?;
         tx.commit().await?;
-        Ok(id)
+        Ok(value)
     }
 
     /// Closes the database; what was committed to SQLite is then in one file.
@@ -173,7 +185,7 @@ impl WriteTx {
         self.tx.commit().await?;
         metrics::written(self.began_at.elapsed());
         if let Some(revision) = self.revision {
-            self.bus.changed(revision);
+            self.bus.commit(revision);
         }
         Ok(())
     }

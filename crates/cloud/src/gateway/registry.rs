@@ -3,14 +3,21 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tillwatch_protocol::ids::{DeviceId, PosServerId};
 use tillwatch_protocol::link::frame::CloudFrame;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
 /// How many commands wait for a session that is busy. One that does not keep up is closed for its silence.
 const WAITING_COMMANDS: usize = 16;
+
+/// How often a drain looks for links that are left over at its end.
+const LEFT_OVER: Duration = Duration::from_millis(100);
+/// How long the last links have to end: what sending and a closing handshake may take.
+const LAST_END: Duration = Duration::from_secs(12);
 
 /// What a session is told from outside.
 #[derive(Debug)]
@@ -21,8 +28,8 @@ pub(super) enum Command {
     Replaced,
     /// The identity was revoked.
     Revoked,
-    /// This node no longer holds the session; the store has to come again.
-    Lost,
+    /// This node stops, or no longer holds the session: the store has to come again.
+    Drain,
 }
 
 /// The sessions of this process, by POS server. Clones share it.
@@ -60,9 +67,12 @@ impl Registry {
         self.lock().len()
     }
 
-    /// Whether a POS server's connector is here.
-    pub(crate) fn is_here(&self, id: PosServerId) -> bool {
-        self.lock().contains_key(&id)
+    /// A session of this epoch is on another node: an older one that is here has to go.
+    pub(crate) fn replace(&self, id: PosServerId, epoch: i64) {
+        if let Some(session) = self.lock().get(&id).filter(|session| session.epoch < epoch) {
+            // A full queue is made good by the next look at the database.
+            let _ = session.commands.try_send(Command::Replaced);
+        }
     }
 
     /// The sessions that are here, with their epochs.
@@ -70,11 +80,40 @@ impl Registry {
         self.lock().iter().map(|(id, session)| (*id, session.epoch)).collect()
     }
 
+    /// Closes every session, one after the other over this time, and waits for their ends. Nobody comes in
+    /// any more.
+    pub(crate) async fn drain(&self, over: Duration) {
+        let begun = Instant::now();
+        let sessions = self.epochs();
+        let count = u32::try_from(sessions.len()).unwrap_or(u32::MAX);
+        for (turn, (id, _)) in (0..count).zip(sessions) {
+            sleep_until(begun + over / count * turn).await;
+            self.tell_to_go(id);
+        }
+        self.tracker.close();
+        // Those that were about to come in, and those that were too busy to be told.
+        while timeout(LEFT_OVER, self.tracker.wait()).await.is_err() {
+            for (id, _) in self.epochs() {
+                self.tell_to_go(id);
+            }
+            if begun.elapsed() > over + LAST_END {
+                tracing::warn!(links = self.epochs().len(), "some links did not end in time");
+                return;
+            }
+        }
+    }
+
+    fn tell_to_go(&self, id: PosServerId) {
+        if let Some(session) = self.lock().get(&id) {
+            let _ = session.commands.try_send(Command::Drain);
+        }
+    }
+
     /// Closes a session that this node no longer holds, unless a newer one took its place here. `newest` is
     /// the epoch of the last session anywhere.
     pub(crate) fn close_lost(&self, id: PosServerId, epoch: i64, newest: i64) {
         if let Some(session) = self.lock().get(&id).filter(|session| session.epoch == epoch) {
-            let command = if newest > epoch { Command::Replaced } else { Command::Lost };
+            let command = if newest > epoch { Command::Replaced } else { Command::Drain };
             // A full queue is tried again at the next look.
             let _ = session.commands.try_send(command);
         }
@@ -139,8 +178,8 @@ mod tests {
         assert!(registry.enter(id, device, 2).is_none());
         assert!(matches!(first.commands.try_recv(), Ok(Command::Replaced)));
         drop(first);
-        assert!(registry.is_here(id), "the end of an old session leaves the newer one alone");
+        assert_eq!(registry.epochs(), [(id, 3)], "the end of an old session leaves the newer one alone");
         drop(third);
-        assert!(!registry.is_here(id));
+        assert_eq!(registry.epochs(), []);
     }
 }

@@ -27,7 +27,7 @@ use crate::store::StoreError;
 const SEND: Duration = Duration::from_secs(10);
 /// How long a peer may take to answer a closing frame.
 const CLOSE: Duration = Duration::from_secs(2);
-/// Within how many seconds connectors come back when the cloud restarts.
+/// Over how many seconds connectors come back that are closed all at once.
 const RECONNECT_WITHIN_SECONDS: u64 = 10;
 /// The cloud could not do its part (RFC 6455).
 const INTERNAL_ERROR: u16 = 1011;
@@ -112,6 +112,7 @@ async fn serve(
     let Some(place) = state.registry.enter(id, device.id, begun.epoch) else {
         return turned_away(End::Replaced);
     };
+    state.links.replaced(id, begun.before_on, begun.epoch);
     if let Some(end) = refused {
         return turned_away(end);
     }
@@ -203,7 +204,7 @@ impl Link<'_> {
                     },
                     Some(Command::Replaced) | None => return Ok(End::Replaced),
                     Some(Command::Revoked) => return Ok(End::Revoked),
-                    Some(Command::Lost) => return Ok(self.drain().await),
+                    Some(Command::Drain) => return Ok(self.drain().await),
                 },
                 _ = pings.tick() => {
                     if !send(self.socket, Message::Ping(Vec::new().into())).await {
@@ -213,7 +214,6 @@ impl Link<'_> {
                 () = tokio::time::sleep_until(self.heard_at + patience.silence) => {
                     return Ok(End::Silent(self.heard_at.elapsed()));
                 }
-                () = self.state.shutdown.cancelled() => return Ok(self.drain().await),
             }
         }
     }
@@ -263,7 +263,10 @@ impl Link<'_> {
     }
 
     async fn drain(&mut self) -> End {
-        self.say(&CloudFrame::Drain { reconnect_within_seconds: RECONNECT_WITHIN_SECONDS }).await;
+        // Where links are closed one after the other, they need not be spread once more.
+        let spread = self.state.config.drain.as_secs();
+        let reconnect_within_seconds = RECONNECT_WITHIN_SECONDS.saturating_sub(spread).max(1);
+        self.say(&CloudFrame::Drain { reconnect_within_seconds }).await;
         End::Drained
     }
 

@@ -63,7 +63,7 @@ async fn events(
 fn stream(mut follower: Follower, lost: bool) -> impl Stream<Item = Result<Event, Infallible>> {
     async_stream::stream! {
         let _open = EventStream::open();
-        let shutdown = follower.state.shutdown.clone();
+        let closing = follower.state.closing.clone();
         let mut news = follower.state.store.bus().subscribe();
         let mut checks = tokio::time::interval(CHECK);
         yield Ok(Event::default().comment("following"));
@@ -83,7 +83,7 @@ fn stream(mut follower: Follower, lost: bool) -> impl Stream<Item = Result<Event
                 }
             }
             tokio::select! {
-                () = shutdown.cancelled() => break,
+                () = closing.cancelled() => break,
                 changed = news.changed() => if changed.is_err() { break },
                 _ = checks.tick() => {}
             }

@@ -99,7 +99,7 @@ async fn start(
         requested_by: user.user.id,
         requested_at: now,
         // The time of a job counts from when it goes out.
-        deadline: state.registry.is_here(id).then(|| job::deadline(kind, now)),
+        deadline: pos_server.node_id.map(|_| job::deadline(kind, now)),
         expires_at,
         idempotency,
         spec: request.spec,
@@ -111,7 +111,7 @@ async fn start(
     tx.commit().await?;
     if let Some(order) = order {
         // Whom this does not reach is sent the job after its next hello.
-        state.registry.send(id, CloudFrame::Job(order));
+        state.links.send(id, pos_server.node_id, CloudFrame::Job(order));
     }
     Ok((StatusCode::ACCEPTED, axum::Json(job)))
 }
@@ -217,7 +217,7 @@ async fn cancel(
     tx.commit().await?;
     if asked {
         // Whom this does not reach is told after its next hello.
-        state.registry.send(target, CloudFrame::Cancel { id });
+        state.links.send(target, pos_server.node_id, CloudFrame::Cancel { id });
     }
     Ok(axum::Json(job))
 }

@@ -32,6 +32,8 @@ const CHUNK: usize = 500;
 pub(crate) struct Begun {
     /// The number that orders sessions.
     pub epoch: i64,
+    /// The node that held the session before, if there was one.
+    pub before_on: Option<Uuid>,
     /// The outlet's time zone.
     pub time_zone: Option<String>,
 }
@@ -96,7 +98,7 @@ pub(crate) async fn begin<C: ConnectionTrait>(
         return Ok(None);
     }
     let outlet = outlets::Entity::find_by_id(before.outlet_id).one(tx).await?;
-    Ok(Some(Begun { epoch, time_zone: outlet.map(|outlet| outlet.time_zone) }))
+    Ok(Some(Begun { epoch, before_on: before.node_id, time_zone: outlet.map(|outlet| outlet.time_zone) }))
 }
 
 /// Writes how a session ended that was last heard at `heard_at`, unless a newer one has begun.
@@ -284,6 +286,15 @@ pub(crate) async fn held_by<C: ConnectionTrait>(
         .all(conn)
         .await?;
     Ok(rows.into_iter().map(|(id, epoch)| (id.into(), epoch)).collect())
+}
+
+/// The node that holds a POS server's session.
+pub(crate) async fn node_of<C: ConnectionTrait>(
+    conn: &C,
+    id: PosServerId,
+) -> Result<Option<Uuid>, StoreError> {
+    let row = pos_servers::Entity::find_by_id(id.0).one(conn).await?;
+    Ok(row.and_then(|row| row.node_id))
 }
 
 /// The epoch of a POS server's last session.

@@ -10,7 +10,8 @@ use tillwatch_protocol::link::frame::{ConnectorFrame, JobFinished};
 use tillwatch_protocol::rest::job::JobState;
 use tillwatch_protocol::rest::session::Permission;
 
-use crate::support::{Answer, Client, Cloud, Line, TestStore, answer, hasty};
+use crate::cluster::Node;
+use crate::support::{ADMIN, Answer, Client, Cloud, Line, TestStore, answer, hasty};
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
@@ -260,6 +261,26 @@ async fn an_upload_goes_on_after_the_cloud_restarted() {
     assert_eq!(append(&store, &location, 1000, &content[1000..], &content[1000..]).await.status, 204);
     let id = location.rsplit('/').next().unwrap();
     assert_eq!(cloud.admin().await.get(&format!("/archives/{id}/content")).await.bytes, content);
+}
+
+#[tokio::test]
+async fn an_upload_begun_on_one_node_ends_on_another() {
+    let cloud = Cloud::start().await;
+    let other = Node::beside(&cloud, hasty(), None).await;
+    let (admin, store, mut line, job) = collecting(&cloud, 1 << 20).await;
+    let content = noise(1000);
+    let answer = create(&store, job, content.len(), &hex(&content), (1, 1)).await;
+    let location = answer.header("location").to_owned();
+    let (first, second) = content.split_at(400);
+    assert_eq!(append(&store, &location, 0, first, first).await.status, 204);
+    let there = store.at(&other.base);
+    assert_eq!(head(&there, &location).await.header("upload-offset"), "400");
+    assert_eq!(append(&there, &location, 400, second, second).await.status, 204);
+    let id = location.rsplit('/').next().unwrap();
+    succeeded(&admin, &mut line, job, &[id]).await;
+    for client in [admin, other.sign_in(ADMIN).await] {
+        assert_eq!(client.get(&format!("/archives/{id}/content")).await.bytes, content);
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 #[path = "../shared/backends.rs"]
 mod backends;
+mod cluster;
 #[path = "../shared/contract.rs"]
 mod contract;
 mod support;
@@ -15,4 +16,5 @@ mod faults;
 mod identity;
 mod jobs;
 mod links;
+mod nodes;
 mod refusals;

@@ -80,7 +80,21 @@ impl Cloud {
     }
 
     async fn over(backends: Backends, patience: Patience, limits: Limits) -> Self {
-        let config = Config { drain: Duration::from_secs(5), patience, limits, ..backends.config() };
+        let config = Config { patience, limits, ..backends.config() };
+        Self::serving(backends, config).await
+    }
+
+    /// One node of several.
+    pub(crate) async fn with_nats(patience: Patience, url: String) -> Self {
+        let backends = Backends::new().await;
+        let config = Config { patience, nats_url: Some(url), ..backends.config() };
+        let cloud = Self::serving(backends, config).await;
+        cloud.add_user(ADMIN, true).await;
+        cloud
+    }
+
+    async fn serving(backends: Backends, config: Config) -> Self {
+        let config = Config { drain: Duration::from_millis(500), ..config };
         let store = backends.store().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -149,12 +163,17 @@ impl Cloud {
     }
 
     pub(crate) async fn sign_in(&self, email: &str) -> Client {
-        let http = reqwest::Client::new();
-        let body = json!({"email": email, "password": PASSWORD});
-        let answer = answer(http.post(format!("{}/api/v1/sessions", self.base)).json(&body)).await;
-        let access = answer.body["access_token"].as_str().unwrap().to_owned();
-        Client { base: self.base.clone(), http, access }
+        sign_in_at(&self.base, email).await
     }
+}
+
+/// Signs in on the node at this address.
+pub(crate) async fn sign_in_at(base: &str, email: &str) -> Client {
+    let http = reqwest::Client::new();
+    let body = json!({"email": email, "password": PASSWORD});
+    let answer = answer(http.post(format!("{base}/api/v1/sessions")).json(&body)).await;
+    let access = answer.body["access_token"].as_str().unwrap().to_owned();
+    Client { base: base.to_owned(), http, access }
 }
 
 /// What a call gave.
@@ -305,7 +324,12 @@ impl TestStore {
 
     /// The same store, after the cloud moved to another port.
     pub(crate) fn moved(&self, cloud: &Cloud) -> Self {
-        Self { base: cloud.base.clone(), ..self.clone() }
+        self.at(&cloud.base)
+    }
+
+    /// The same store, as it talks to the node at this address.
+    pub(crate) fn at(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), ..self.clone() }
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {

@@ -1,0 +1,250 @@
+//! Hints from node to node over NATS. Any of them may be lost: NATS may be away or empty, and whatever it
+//! carried is found by looking at the database, a little later.
+//!
+//! A message is 32 bytes of HMAC-SHA-256 and a [`Hint`] as JSON. The key is in the database, so that who can
+//! write to NATS alone can order nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use async_nats::connection::State;
+use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use futures_util::StreamExt;
+use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use tillwatch_protocol::ids::{CloudId, PosServerId};
+use tillwatch_protocol::link::MAX_FRAME_BYTES;
+use tillwatch_protocol::link::frame::CloudFrame;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use crate::bus::Bus;
+use crate::gateway::Registry;
+use crate::metrics;
+
+/// How many hints wait to go out. More than that are lost.
+const WAITING: usize = 4096;
+/// How long one try to connect may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// The longest pause between tries to connect.
+const RECONNECT: Duration = Duration::from_secs(2);
+/// The length of the code in front of a message, in bytes.
+const CODE_BYTES: usize = 32;
+/// The largest message that is read, in bytes: a frame, and a little around it.
+const MAX_MESSAGE_BYTES: usize = MAX_FRAME_BYTES + 1024;
+
+/// What nodes tell each other.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "hint", rename_all = "snake_case")]
+pub(crate) enum Hint {
+    /// This revision was committed.
+    Revision { revision: i64 },
+    /// A frame for a store whose session the node holds.
+    Frame { pos_server_id: PosServerId, frame: CloudFrame },
+    /// A store's session goes on elsewhere, under this epoch.
+    Replaced { pos_server_id: PosServerId, epoch: i64 },
+}
+
+/// The way to the other nodes. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Nats {
+    outgoing: mpsc::Sender<(Uuid, Hint)>,
+}
+
+/// The cloud and the node that hints come from, and the key of their codes.
+#[derive(Clone, Debug)]
+pub(crate) struct Sender {
+    /// In front of every subject: several clouds can share a server.
+    pub cloud: CloudId,
+    /// This node.
+    pub node: Uuid,
+    /// Known to who can read the database.
+    pub key: String,
+}
+
+impl Nats {
+    /// Begins to connect, and goes on trying until every clone is dropped. Fails only for an address that
+    /// is none.
+    pub(crate) async fn connect(
+        url: &str,
+        sender: Sender,
+        bus: Bus,
+        registry: Registry,
+    ) -> anyhow::Result<Self> {
+        let servers: Vec<ServerAddr> =
+            url.split(',').map(str::parse).collect::<Result<_, _>>().context("nats-url can't be read")?;
+        let client = options(&servers, &sender).connect(servers).await.context("connecting to NATS")?;
+        let (outgoing, hints) = mpsc::channel(WAITING);
+        tokio::spawn(async move {
+            let wire = Wire { client, sender, bus, registry };
+            if let Err(error) = wire.run(hints).await {
+                tracing::error!(error = format!("{error:#}"), "hints no longer come from NATS");
+            }
+        });
+        Ok(Self { outgoing })
+    }
+
+    /// Tells a node something.
+    pub(crate) fn tell(&self, node: Uuid, hint: Hint) {
+        // Lost when there are too many: whoever looks at the database finds what it was about.
+        let _ = self.outgoing.try_send((node, hint));
+    }
+}
+
+fn options(servers: &[ServerAddr], sender: &Sender) -> ConnectOptions {
+    let away = Arc::new(AtomicBool::new(false));
+    let mut options = ConnectOptions::new()
+        .name(format!("tillwatch-cloud {}", sender.node))
+        .no_echo()
+        .retry_on_initial_connect()
+        .connection_timeout(CONNECT)
+        .reconnect_delay_callback(|tries| {
+            RECONNECT.min(Duration::from_millis(100).saturating_mul(tries.try_into().unwrap_or(u32::MAX)))
+        })
+        .event_callback(move |event| {
+            follow(&event, &away);
+            std::future::ready(())
+        });
+    if let Some(user) = servers.iter().find_map(ServerAddr::username) {
+        options = match servers.iter().find_map(ServerAddr::password) {
+            Some(password) => options.user_and_password(user.to_owned(), password.to_owned()),
+            None => options.token(user.to_owned()),
+        };
+    }
+    options
+}
+
+/// Says once when NATS goes, and once when it is there.
+fn follow(event: &Event, away: &AtomicBool) {
+    let connected = match event {
+        Event::Connected => true,
+        Event::Disconnected | Event::Closed | Event::ServerError(_) | Event::ClientError(_) => false,
+        Event::LameDuckMode | Event::Draining | Event::SlowConsumer(_) => return,
+    };
+    metrics::bus_connected(connected);
+    if connected {
+        away.store(false, Ordering::Relaxed);
+        tracing::info!("connected to NATS");
+    } else if !away.swap(true, Ordering::Relaxed) {
+        tracing::warn!(%event, "NATS is away; until it is back, changes on other nodes are seen a little later");
+    }
+}
+
+/// This node's end.
+struct Wire {
+    client: Client,
+    sender: Sender,
+    bus: Bus,
+    registry: Registry,
+}
+
+impl Wire {
+    async fn run(self, mut hints: mpsc::Receiver<(Uuid, Hint)>) -> anyhow::Result<()> {
+        let mine = self.client.subscribe(self.subject_of(self.sender.node)).await?;
+        let everybody = self.client.subscribe(self.subject_of_all()).await?;
+        let mut incoming = futures_util::stream::select(mine, everybody);
+        let mut committed = self.bus.committed();
+        let mut told_bad = false;
+        loop {
+            tokio::select! {
+                hint = hints.recv() => match hint {
+                    Some((node, hint)) => self.publish(self.subject_of(node), &hint).await,
+                    None => return Ok(()),
+                },
+                Ok(()) = committed.changed() => {
+                    let revision = *committed.borrow_and_update();
+                    self.publish(self.subject_of_all(), &Hint::Revision { revision }).await;
+                }
+                Some(message) = incoming.next() => match open(&self.sender.key, &message.payload) {
+                    Some(hint) => self.follow(hint),
+                    None if !told_bad => {
+                        told_bad = true;
+                        let bytes = message.payload.len();
+                        tracing::warn!(bytes, "what came over NATS is no hint of this cloud's; it is left alone");
+                    }
+                    None => {}
+                },
+            }
+        }
+    }
+
+    fn follow(&self, hint: Hint) {
+        match hint {
+            Hint::Revision { revision } => self.bus.changed(revision),
+            Hint::Frame { pos_server_id, frame } => {
+                self.registry.send(pos_server_id, frame);
+            }
+            Hint::Replaced { pos_server_id, epoch } => self.registry.replace(pos_server_id, epoch),
+        }
+    }
+
+    async fn publish(&self, subject: String, hint: &Hint) {
+        // What waits for a connection is old when that comes.
+        if self.client.connection_state() == State::Connected
+            && let Err(error) = self.client.publish(subject, seal(&self.sender.key, hint).into()).await
+        {
+            tracing::debug!(%error, "a hint did not go out");
+        }
+    }
+
+    fn subject_of(&self, node: Uuid) -> String {
+        format!("tillwatch.{}.node.{node}", self.sender.cloud)
+    }
+
+    fn subject_of_all(&self) -> String {
+        format!("tillwatch.{}.all", self.sender.cloud)
+    }
+}
+
+fn code(key: &str) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key.as_bytes()).unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"))
+}
+
+/// A hint as it travels.
+fn seal(key: &str, hint: &Hint) -> Vec<u8> {
+    let json = serde_json::to_vec(hint).unwrap_or_else(|_| unreachable!("hints are plain JSON"));
+    let mut message = code(key).chain_update(&json).finalize().into_bytes().to_vec();
+    message.extend(json);
+    message
+}
+
+/// Reads what [`seal`] wrote with the same key; nothing else.
+fn open(key: &str, message: &[u8]) -> Option<Hint> {
+    if message.len() > MAX_MESSAGE_BYTES {
+        return None;
+    }
+    let (told, json) = message.split_at_checked(CODE_BYTES)?;
+    code(key).chain_update(json).verify_slice(told).ok()?;
+    serde_json::from_slice(json).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_hints_with_the_right_code_are_read() {
+        let sealed = seal("key", &Hint::Revision { revision: 7 });
+        assert!(matches!(open("key", &sealed), Some(Hint::Revision { revision: 7 })));
+        assert!(open("another", &sealed).is_none());
+        for end in 0..sealed.len() {
+            assert!(open("key", &sealed[..end]).is_none(), "{end}");
+        }
+        for at in 0..sealed.len() {
+            let mut forged = sealed.clone();
+            forged[at] ^= 1;
+            assert!(open("key", &forged).is_none(), "{at}");
+        }
+        let json = br#"{"hint":"weather"}"#;
+        let mut unknown = code("key").chain_update(json).finalize().into_bytes().to_vec();
+        unknown.extend(json);
+        assert!(open("key", &unknown).is_none());
+        let large = vec![b' '; MAX_MESSAGE_BYTES];
+        let mut sealed = code("key").chain_update(&large).finalize().into_bytes().to_vec();
+        sealed.extend(large);
+        assert!(open("key", &sealed).is_none());
+    }
+}
