@@ -59,6 +59,9 @@ export async function scene(t, lines) {
   return self;
 }
 
+/** Runs `tillwatch-cloud` with these arguments and gives what it printed. */
+export const cloudCli = (args) => cloudCommand(program('tillwatch-cloud'), args);
+
 /** Adds a user with a password of the test's own. */
 export function addUser(dataDir, { email, password, name = 'Test' }, ...more) {
   cloudCommand(

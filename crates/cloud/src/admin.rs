@@ -18,9 +18,9 @@ use tillwatch_protocol::ids::{ChainId, OutletId};
 use tillwatch_protocol::rest::admin::Imported;
 use tillwatch_protocol::rest::session::{Permission, User};
 
-use crate::domain::audit::Actor;
+use crate::domain::audit::{Actor, Entry};
 use crate::domain::user;
-use crate::store::{Store, audit, chain, outlet, user as kept_users};
+use crate::store::{Store, audit, chain, outlet, sso, user as kept_users};
 
 pub use crate::store::audit::Chain as AuditChain;
 pub use crate::store::grant::Scope;
@@ -84,6 +84,20 @@ pub async fn grant(
     }
     tx.commit().await?;
     Ok(())
+}
+
+/// Forgets which accounts at providers of identities a user has, so that the next one to sign in with the
+/// user's e-mail is remembered.
+pub async fn forget_sso(store: &Store, email: &str, now: DateTime<Utc>) -> Result<u64, AdminError> {
+    let tx = store.write().await?;
+    let email = user::normal_email(email);
+    let account = kept_users::by_email(&*tx, &email).await?;
+    let user = account.ok_or(AdminError::NotFound { what: "user", name: email })?.user;
+    let forgotten = sso::forget(&tx, user.id).await?;
+    let entry = Entry::new(now, Actor::CommandLine, "user.sso_forgotten", format!("user:{}", user.id));
+    audit::append(&tx, entry.with("accounts", forgotten)).await?;
+    tx.commit().await?;
+    Ok(forgotten)
 }
 
 /// Imports a fleet, all of it or nothing.

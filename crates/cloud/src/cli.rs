@@ -1,7 +1,7 @@
 //! What can be typed, and what it does.
 
 use std::io::{BufRead, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 use tillwatch_cloud::admin::{self, AuditChain, ScopeName};
-use tillwatch_cloud::config::{Archives, Config, Tls, default_data_dir};
+use tillwatch_cloud::config::{Archives, Config, Secret, SsoProvider, Tls, default_data_dir};
 use tillwatch_cloud::store::Store;
 use tillwatch_protocol::rest::session::Permission;
 use tillwatch_protocol::time::parse_duration;
@@ -129,6 +129,14 @@ enum User {
         #[command(flatten)]
         place: Place,
     },
+    /// Forgets a user's account at sign-in providers: the next one with the user's e-mail is remembered.
+    ForgetSso {
+        /// Whose.
+        #[arg(long)]
+        email: String,
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -182,7 +190,7 @@ enum Audit {
 }
 
 /// The settings of `serve` as a file holds them.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct FileConfig {
     listen: Option<SocketAddr>,
@@ -194,8 +202,51 @@ struct FileConfig {
     tls_key: Option<PathBuf>,
     insecure_http: bool,
     metrics_listen: Option<SocketAddr>,
+    trusted_proxies: Vec<IpAddr>,
+    sso: Vec<FileProvider>,
     node_name: Option<String>,
     drain: Option<String>,
+}
+
+/// A provider of identities as the file describes it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileProvider {
+    id: String,
+    name: String,
+    issuer: String,
+    client_id: String,
+    client_secret: Option<String>,
+    client_secret_file: Option<PathBuf>,
+    #[serde(default = "default_scopes")]
+    scopes: Vec<String>,
+}
+
+fn default_scopes() -> Vec<String> {
+    ["email", "profile"].map(String::from).to_vec()
+}
+
+impl FileProvider {
+    fn read(self) -> anyhow::Result<SsoProvider> {
+        let Self { id, name, issuer, client_id, client_secret, client_secret_file, scopes } = self;
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if id.is_empty() || !id.chars().all(plain) {
+            bail!("the id of the sso provider `{id}` must be of small letters, digits and dashes");
+        }
+        let client_secret = match (client_secret, client_secret_file) {
+            (Some(_), Some(_)) => {
+                bail!("client_secret and client_secret_file of the sso provider `{id}` exclude each other")
+            }
+            (None, Some(file)) => {
+                let text = std::fs::read_to_string(&file).with_context(|| {
+                    format!("reading {}, the secret of the sso provider `{id}`", file.display())
+                })?;
+                Some(text.trim().to_owned())
+            }
+            (secret, None) => secret,
+        };
+        Ok(SsoProvider { id, name, issuer, client_id, client_secret: client_secret.map(Secret), scopes })
+    }
 }
 
 /// Does what was typed.
@@ -217,6 +268,12 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
             let store = place.open().await?;
             admin::grant(&store, &email, &scope.name(), &permission, now).await?;
             store.close().await;
+        }
+        Command::User(User::ForgetSso { email, place }) => {
+            let store = place.open().await?;
+            let forgotten = admin::forget_sso(&store, &email, now).await?;
+            store.close().await;
+            writeln!(out, "{forgotten} forgotten")?;
         }
         Command::Fleet(Fleet::Import { file, place }) => {
             let content = std::fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
@@ -278,6 +335,8 @@ fn configuration(flags: Serve) -> anyhow::Result<Config> {
     let file_drain =
         file.drain.as_deref().map(parse_duration).transpose().context("drain in the configuration")?;
     config.drain = flags.drain.or(file_drain).unwrap_or(config.drain);
+    config.trusted_proxies = file.trusted_proxies;
+    config.sso = file.sso.into_iter().map(FileProvider::read).collect::<Result<_, _>>()?;
     let certificate = (flags.tls_cert.or(file.tls_cert), flags.tls_key.or(file.tls_key));
     config.tls = match (certificate, flags.insecure_http || file.insecure_http) {
         ((None, None), true) => Tls::Insecure,

@@ -2,7 +2,7 @@
 
 mod archives;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -48,6 +48,10 @@ pub struct Config {
     pub node_name: String,
     /// Over how long links are closed when the cloud stops, and how long requests under way have afterwards.
     pub drain: Duration,
+    /// Who may tell who somebody is, besides passwords.
+    pub sso: Vec<SsoProvider>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
     /// How long the cloud waits for stores.
     pub patience: Patience,
     /// How many may come in at a time.
@@ -68,6 +72,33 @@ impl Default for Limits {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self { handshakes: cores.div_ceil(2), arrivals: 512 }
+    }
+}
+
+/// A provider of identities that speaks `OpenID` Connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SsoProvider {
+    /// By which calls name it: letters, digits and dashes.
+    pub id: String,
+    /// What people read.
+    pub name: String,
+    /// Its address, from which it is discovered.
+    pub issuer: String,
+    /// What it calls us.
+    pub client_id: String,
+    /// By which it knows us; a public client has none.
+    pub client_secret: Option<Secret>,
+    /// What is asked for besides `openid`.
+    pub scopes: Vec<String>,
+}
+
+/// A text that nobody prints by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
     }
 }
 
@@ -127,6 +158,8 @@ impl Config {
             metrics_listen: None,
             node_name: host_name(),
             drain: Duration::from_secs(30),
+            sso: Vec::new(),
+            trusted_proxies: Vec::new(),
             patience: Patience::default(),
             limits: Limits::default(),
         }

@@ -10,4 +10,5 @@ pub mod job;
 
 pub mod audit;
 pub mod fleet;
+pub mod sso;
 pub mod user;

@@ -1,10 +1,12 @@
 //! The REST interface: each module extracts, calls the domain and the store, and converts. Each offers
 //! `routes()`; `router.rs` puts them together.
 
+pub(crate) mod address;
 pub(crate) mod extract;
 pub(crate) mod params;
 
 pub(crate) mod session;
+pub(crate) mod sso;
 
 pub(crate) mod events;
 pub(crate) mod outlets;

@@ -11,6 +11,7 @@
 //! | [`domain`] | the rules; no HTTP, no SQL |
 //! | [`store`] | the database |
 //! | `blobs` | the bytes of archives |
+//! | `sso` | speaking with providers of identities |
 //! | `bus` | hints that something changed |
 //! | `metrics` | what is counted, for Prometheus |
 //! | `serve` | accepting connections, TLS, stopping |
@@ -31,6 +32,7 @@ mod nodes;
 mod openapi;
 mod router;
 mod serve;
+mod sso;
 mod state;
 mod tls;
 mod tokens;

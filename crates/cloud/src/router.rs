@@ -33,6 +33,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .layer(CompressionLayer::new().gzip(true));
     let api = OpenApiRouter::new()
         .merge(http::session::routes())
+        .merge(http::sso::routes())
         .merge(lists)
         .merge(http::events::routes())
         .merge(http::archives::routes())

@@ -23,6 +23,7 @@ use tower::ServiceExt;
 use crate::chores::Chores;
 use crate::config::Config;
 use crate::gateway::Admission;
+use crate::http::address::Peer;
 use crate::metrics::Exposition;
 use crate::router::router;
 use crate::state::AppState;
@@ -92,10 +93,10 @@ impl Cloud {
         };
         tokio::pin!(last_call);
         loop {
-            let stream = tokio::select! {
+            let (stream, peer) = tokio::select! {
                 () = &mut last_call => break,
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => stream,
+                    Ok((stream, peer)) => (stream, Peer(peer.ip())),
                     Err(error) => {
                         // Out of file descriptors, most likely: some will come free.
                         tracing::warn!(%error, "a connection could not be accepted");
@@ -109,9 +110,9 @@ impl Cloud {
             tokio::spawn(async move {
                 // Small answers must not wait for an acknowledgement.
                 let _ = stream.set_nodelay(true);
-                let Some(tls) = tls else { return connection(stream, app, watcher).await };
+                let Some(tls) = tls else { return connection(stream, peer, app, watcher).await };
                 match closing.run_until_cancelled(handshake(&admission, &tls, stream)).await {
-                    Some(Ok(stream)) => connection(stream, app, watcher).await,
+                    Some(Ok(stream)) => connection(stream, peer, app, watcher).await,
                     Some(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                     None => {}
                 }
@@ -163,15 +164,18 @@ async fn handshake(
     tokio::time::timeout(PATIENCE, admission.in_turns(tls.accept(stream))).await?
 }
 
-async fn connection<S>(stream: S, app: Router, watcher: hyper_util::server::graceful::Watcher)
+async fn connection<S>(stream: S, peer: Peer, app: Router, watcher: hyper_util::server::graceful::Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(20));
-    let app =
-        app.map_request(|request: hyper::Request<hyper::body::Incoming>| request.map(axum::body::Body::new));
+    let app = app.map_request(move |request: hyper::Request<hyper::body::Incoming>| {
+        let mut request = request.map(axum::body::Body::new);
+        request.extensions_mut().insert(peer);
+        request
+    });
     let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(app));
     if let Err(error) = watcher.watch(served).await {
         tracing::debug!(error, "a connection broke");

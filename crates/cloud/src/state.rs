@@ -15,6 +15,7 @@ use crate::http::device::SeenTokens;
 use crate::http::exchange::{Checksums, StaleChains};
 use crate::http::session::SignInGuard;
 use crate::http::uploads::Digests;
+use crate::sso::Providers;
 use crate::store::Store;
 
 /// Shared by all requests and links; cheap to clone.
@@ -28,6 +29,8 @@ pub(crate) struct AppState {
     pub(crate) cloud_id: CloudId,
     /// Limits on guessing passwords.
     pub(crate) sign_in: Arc<SignInGuard>,
+    /// Who may tell who somebody is.
+    pub(crate) sso: Arc<Providers>,
     /// Device tokens that were used.
     pub(crate) seen_tokens: Arc<SeenTokens>,
     /// The links of this process.
@@ -55,6 +58,7 @@ pub(crate) struct AppState {
 impl AppState {
     /// Opens what the configuration names.
     pub(crate) async fn open(config: Config, shutdown: CancellationToken) -> anyhow::Result<Self> {
+        let sso = Arc::new(Providers::new(&config.sso)?);
         let store = Store::open(&config.data_dir, config.database_url.as_deref()).await?;
         let cloud_id = store.cloud_id().await?;
         let blobs = Blobs::open(config.archives.as_ref(), &config.data_dir).await?;
@@ -74,6 +78,7 @@ impl AppState {
             node_id,
             cloud_id,
             sign_in: Arc::new(SignInGuard::new()),
+            sso,
             seen_tokens: Arc::new(SeenTokens::new(Utc::now())),
             registry,
             inbox: gateway::Inbox::default(),

@@ -24,6 +24,7 @@ pub(crate) mod loyalty;
 
 pub(crate) mod grant;
 pub(crate) mod session;
+pub(crate) mod sso;
 pub(crate) mod user;
 
 pub(crate) mod audit;

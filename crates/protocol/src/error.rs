@@ -50,6 +50,18 @@ codes! {
     IdempotencyConflict = "idempotency_conflict" / 422 / "The idempotency key was used for another request.",
     /// Wrong e-mail or password.
     InvalidCredentials = "invalid_credentials" / 401 / "The e-mail or the password is wrong.",
+    /// The provider of identities does not answer, or can't be trusted.
+    SsoUnavailable = "sso_unavailable" / 503 / "The sign-in provider is not available.",
+    /// The provider of identities let nobody in.
+    SsoRefused = "sso_refused" / 403 / "The sign-in provider refused.",
+    /// The try is unknown, was used, or is too old.
+    SsoExpired = "sso_expired" / 410 / "This try to sign in is over.",
+    /// No user has the e-mail that the provider told.
+    SsoUserUnknown = "sso_user_unknown" / 403 / "No user has this e-mail.",
+    /// The provider tells no e-mail that it has verified.
+    SsoEmailUnverified = "sso_email_unverified" / 403 / "The sign-in provider has not verified the e-mail.",
+    /// The e-mail is another account's at the provider than before.
+    SsoAccountChanged = "sso_account_changed" / 403 / "This e-mail belongs to another account at the sign-in provider than before.",
     /// No token, or one that is unknown, expired or revoked.
     Unauthorized = "unauthorized" / 401 / "Sign in first.",
     /// A device token was signed by a clock that is off; carries `server_time`.

@@ -2,16 +2,20 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::{Mutex, PoisonError};
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tillwatch_protocol::error::ErrorCode;
 use tillwatch_protocol::ids::SessionId;
 use tillwatch_protocol::rest::Page;
 use tillwatch_protocol::rest::session::{
-    ChainPermissions, Me, OutletPermissions, Permission, Refresh, Session, SignIn, Tokens,
+    ChainPermissions, Me, OutletPermissions, Permission, Refresh, Session, SignIn, Tokens, User,
 };
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use utoipa_axum::router::OpenApiRouter;
@@ -20,12 +24,13 @@ use utoipa_axum::routes;
 use crate::domain::audit::{Actor, Entry};
 use crate::domain::user::{self, ACCESS_LIFE, Attempts, MAX_PASSWORD_BYTES};
 use crate::error::{ApiError, ApiResult};
+use crate::http::address::ClientAddress;
 use crate::http::extract::{CurrentUser, Json, Path};
 use crate::metrics;
 use crate::state::AppState;
 use crate::store::grant::Scope;
 use crate::store::session::{NewTokens, Refreshed};
-use crate::store::{audit, grant, session, user as users};
+use crate::store::{WriteTx, audit, grant, session, user as users};
 use crate::tokens::{hash, new_password, new_token};
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -37,6 +42,9 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(me))
 }
 
+/// How often one may try to sign in from one network: so often at once, and so often in a minute after that.
+const TRIES: Quota =
+    Quota::per_minute(NonZeroU32::new(30).unwrap()).allow_burst(NonZeroU32::new(100).unwrap());
 /// How many e-mails that belong to nobody are remembered with their wrong passwords.
 const MAX_UNKNOWN: usize = 10_000;
 
@@ -51,6 +59,8 @@ pub(crate) struct SignInGuard {
     unknown: Mutex<HashMap<String, Attempts>>,
     /// A hash of a password that nobody has, to spend the same time on a user that is not there.
     nobody: String,
+    /// Tries by network: who guesses at many users at once waits as well.
+    by_network: DefaultKeyedRateLimiter<IpAddr>,
 }
 
 impl SignInGuard {
@@ -62,7 +72,20 @@ impl SignInGuard {
             hasher: RandomState::new(),
             unknown: Mutex::default(),
             nobody: user::hash_password(&new_password()),
+            by_network: RateLimiter::keyed(TRIES),
         }
+    }
+
+    /// Counts a try of this address; refuses it when there were too many.
+    pub(crate) fn admit(&self, address: ClientAddress) -> ApiResult<()> {
+        if self.by_network.len() > MAX_UNKNOWN {
+            self.by_network.retain_recent();
+        }
+        self.by_network.check_key(&address.network()).map_err(|until| {
+            let detail = "Too many tries to sign in from your address. Wait before the next.";
+            let wait = until.wait_time_from(DefaultClock::default().now());
+            ApiError::new(ErrorCode::RateLimited, detail).retry_after(wait)
+        })
     }
 
     fn turn(&self, email: &str) -> &AsyncMutex<()> {
@@ -96,7 +119,12 @@ impl SignInGuard {
     responses((status = 200, description = "The session's tokens", body = Tokens)),
     extensions(("x-problems" = json!([ErrorCode::InvalidCredentials, ErrorCode::RateLimited])))
 )]
-async fn sign_in(State(state): State<AppState>, Json(body): Json<SignIn>) -> ApiResult<axum::Json<Tokens>> {
+async fn sign_in(
+    State(state): State<AppState>,
+    address: ClientAddress,
+    Json(body): Json<SignIn>,
+) -> ApiResult<axum::Json<Tokens>> {
+    state.sign_in.admit(address)?;
     let email = user::normal_email(&body.email);
     if body.password.len() > MAX_PASSWORD_BYTES || email.len() > 1024 {
         return Err(wrong_credentials());
@@ -123,6 +151,7 @@ async fn sign_in(State(state): State<AppState>, Json(body): Json<SignIn>) -> Api
         // A known user's failure costs a write to the disk: the same here, or the time would tell.
         let tx = state.store.write().await?;
         users::note_unknown(&tx, now).await?;
+        audit::append(&tx, refusal("user:unknown".into(), address, now)).await?;
         tx.commit().await?;
         metrics::signed_in("password", "refused");
         return Err(wrong_credentials());
@@ -133,6 +162,7 @@ async fn sign_in(State(state): State<AppState>, Json(body): Json<SignIn>) -> Api
         let attempts = attempts.failed_at(now);
         let tx = state.store.write().await?;
         users::set_attempts(&tx, user.id, attempts).await?;
+        audit::append(&tx, refusal(format!("user:{}", user.id), address, now)).await?;
         if attempts.locked_until.is_some() {
             let entry = Entry::new(now, Actor::System, "user.locked_out", format!("user:{}", user.id));
             audit::append(&tx, entry.with("failed_attempts", attempts.failed)).await?;
@@ -141,19 +171,53 @@ async fn sign_in(State(state): State<AppState>, Json(body): Json<SignIn>) -> Api
         metrics::signed_in("password", "refused");
         return Err(wrong_credentials());
     }
-    let id = SessionId::new();
-    let tokens = new_tokens(id);
     let tx = state.store.write().await?;
     if attempts != Attempts::default() {
         users::set_attempts(&tx, user.id, Attempts::default()).await?;
     }
+    let tokens = begin(tx, user, &Entrance { method: "password", provider: None, address }, now).await?;
+    metrics::signed_in("password", "ok");
+    Ok(axum::Json(tokens))
+}
+
+/// How somebody came in.
+pub(crate) struct Entrance<'a> {
+    /// `password` or `sso`.
+    pub(crate) method: &'static str,
+    /// The id of the provider of identities.
+    pub(crate) provider: Option<&'a str>,
+    /// From where.
+    pub(crate) address: ClientAddress,
+}
+
+/// Begins a session of a user who has proved to be that user, and commits.
+pub(crate) async fn begin(
+    tx: WriteTx,
+    user: User,
+    how: &Entrance<'_>,
+    now: DateTime<Utc>,
+) -> ApiResult<Tokens> {
+    let id = SessionId::new();
+    let tokens = new_tokens(id);
     session::forget_ended(&tx, user.id, now).await?;
     session::insert(&tx, id, user.id, &tokens, now).await?;
-    audit::append(&tx, Entry::new(now, Actor::User(user.id), "session.started", format!("session:{id}")))
-        .await?;
+    let mut entry = Entry::new(now, Actor::User(user.id), "session.started", format!("session:{id}"))
+        .with("method", how.method)
+        .with("address", how.address.to_string());
+    if let Some(provider) = how.provider {
+        entry = entry.with("provider", provider);
+    }
+    audit::append(&tx, entry).await?;
     tx.commit().await?;
-    metrics::signed_in("password", "ok");
-    Ok(axum::Json(answer(tokens, user, now)))
+    Ok(answer(tokens, user, now))
+}
+
+/// What is written down of a wrong password.
+fn refusal(target: String, address: ClientAddress, now: DateTime<Utc>) -> Entry {
+    Entry::new(now, Actor::System, "session.refused", target)
+        .with("method", "password")
+        .with("reason", ErrorCode::InvalidCredentials.as_str())
+        .with("address", address.to_string())
 }
 
 /// Changes the tokens for new ones. A refresh token is good once; using it again ends the session.
@@ -286,6 +350,6 @@ fn new_tokens(id: SessionId) -> NewTokens {
     NewTokens { access: new_token(), refresh: format!("{id}.{}", new_token()) }
 }
 
-fn answer(tokens: NewTokens, user: tillwatch_protocol::rest::session::User, now: DateTime<Utc>) -> Tokens {
+fn answer(tokens: NewTokens, user: User, now: DateTime<Utc>) -> Tokens {
     Tokens { access_token: tokens.access, refresh_token: tokens.refresh, expires_at: now + ACCESS_LIFE, user }
 }

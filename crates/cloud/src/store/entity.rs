@@ -18,6 +18,8 @@ pub(crate) mod pos_servers;
 pub(crate) mod removals;
 pub(crate) mod revision;
 pub(crate) mod sessions;
+pub(crate) mod sso_attempts;
+pub(crate) mod sso_identities;
 pub(crate) mod transactions;
 pub(crate) mod upload_pieces;
 pub(crate) mod uploads;

@@ -2,6 +2,7 @@
 
 mod m0001_first;
 mod m0002_nodes;
+mod m0005_sso;
 mod m0007_admin;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
@@ -16,6 +17,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_first::Migration),
             Box::new(m0002_nodes::Migration),
+            Box::new(m0005_sso::Migration),
             Box::new(m0007_admin::Migration),
         ]
     }

@@ -25,6 +25,9 @@ call                     nobody stranger foreign blind setup logs reset relay ch
 get_healthz              ok     ok       ok      ok    ok    ok   ok    ok    ok    ok    ok    ok    ok    ok
 get_readyz               ok     ok       ok      ok    ok    ok   ok    ok    ok    ok    ok    ok    ok    ok
 sign_in                  ok     ok       ok      ok    ok    ok   ok    ok    ok    ok    ok    ok    ok    ok
+list_sso_providers       ok     ok       ok      ok    ok    ok   ok    ok    ok    ok    ok    ok    ok    ok
+start_sso                404    404      404     404   404   404  404   404   404   404   404   404   404   404
+finish_sso               404    404      404     404   404   404  404   404   404   404   404   404   404   404
 refresh_session          ok     ok       ok      ok    ok    ok   ok    ok    ok    ok    ok    ok    ok    ok
 sign_out                 401    ok       ok      ok    ok    ok   ok    ok    ok    ok    401   401   401   401
 list_sessions            401    ok       ok      ok    ok    ok   ok    ok    ok    ok    401   401   401   401

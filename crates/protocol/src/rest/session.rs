@@ -39,6 +39,58 @@ pub struct Tokens {
     pub user: User,
 }
 
+/// A provider of identities, in `GET /sso`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SsoProvider {
+    /// By which calls name it.
+    pub id: String,
+    /// What people read.
+    pub name: String,
+}
+
+/// `POST /sso/{provider}/start`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SsoStart {
+    /// Where the app listens: `http://127.0.0.1:PORT/…` or `http://[::1]:PORT/…`.
+    pub redirect_uri: String,
+}
+
+/// A try to sign in that has begun.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SsoStarted {
+    /// Where the browser goes.
+    pub authorization_url: String,
+    /// What only the app knows that started the try.
+    pub secret: String,
+    /// Until when the try can be finished.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// `POST /sso/{provider}/finish`: the members of the redirect's query by their own names, without others
+/// that providers add.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SsoFinish {
+    /// Of the start.
+    pub secret: String,
+    /// Which try it is.
+    pub state: String,
+    /// What the provider gave, when it let somebody in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Why it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Which provider this is, when it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iss: Option<String>,
+}
+
 /// Somebody who signs in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -227,6 +227,9 @@ impl World {
         };
         match (call, variant) {
             ("sign_in", _) => request("").json(&json!({"email": ADMIN, "password": PASSWORD})),
+            // No provider is configured here: there is none for anybody.
+            ("start_sso", _) => request("").json(&json!({"redirect_uri": "http://127.0.0.1:5000/"})),
+            ("finish_sso", _) => request("").json(&json!({"secret": "s", "state": "s", "code": "c"})),
             ("refresh_session", _) => {
                 let client = self.cloud.sign_in(ADMIN).await;
                 request("").json(&json!({"refresh_token": client.refresh}))
@@ -291,6 +294,7 @@ impl World {
                 (true, Some("sessions")) => &self.session,
                 (true, Some("archives")) => &self.archive,
                 (true, Some("uploads")) => &self.upload,
+                (true, Some("sso")) => "nobody",
                 (true, before) => panic!("tests/rest/matrix/world.rs has no id for one of {before:?}"),
             });
         }
