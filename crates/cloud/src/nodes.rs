@@ -143,7 +143,10 @@ async fn close_lost_sessions(state: &AppState) -> Result<(), StoreError> {
             let db = state.store.read().await?;
             store::presence::newest_epoch(&db, id).await?
         };
-        state.registry.close_lost(id, epoch, newest);
+        // One that was removed has no identity any more: it is told so by whoever looks for revocations.
+        if let Some(newest) = newest {
+            state.registry.close_lost(id, epoch, newest);
+        }
     }
     Ok(())
 }

@@ -297,10 +297,13 @@ pub(crate) async fn node_of<C: ConnectionTrait>(
     Ok(row.and_then(|row| row.node_id))
 }
 
-/// The epoch of a POS server's last session.
-pub(crate) async fn newest_epoch<C: ConnectionTrait>(conn: &C, id: PosServerId) -> Result<i64, StoreError> {
+/// The epoch of a POS server's last session; none when the POS server is gone.
+pub(crate) async fn newest_epoch<C: ConnectionTrait>(
+    conn: &C,
+    id: PosServerId,
+) -> Result<Option<i64>, StoreError> {
     let row = pos_servers::Entity::find_by_id(id.0).one(conn).await?;
-    Ok(row.map_or(0, |row| row.session_epoch))
+    Ok(row.map(|row| row.session_epoch))
 }
 
 /// Writes that a store was heard over HTTPS. A link that is down all the same is probably blocked.

@@ -217,6 +217,31 @@ async fn an_archive_is_gone_after_its_time() {
     assert_eq!(expired.problem(), (410, "archive_expired"));
 }
 
+#[tokio::test]
+async fn what_a_removed_pos_server_sent_is_deleted() {
+    let cloud = Cloud::start().await;
+    let (admin, store, mut line, job) = collecting(&cloud, 1 << 20).await;
+    let id = upload(&store, job, &noise(3000), (1, 2)).await;
+    let half = create(&store, job, 3000, &hex(b"the rest"), (2, 2)).await;
+    let location = half.header("location").to_owned();
+    assert_eq!(append(&store, &location, 0, b"half", b"half").await.status, 204);
+    let files = || walk(&cloud.backends.archives());
+    assert!(files() > 1);
+
+    let path = format!("/admin/pos-servers/{}", store.identity.pos_server_id);
+    assert_eq!(admin.send(Method::DELETE, &path, &json!({})).await.status, 204);
+
+    line.closed().await;
+    assert_eq!(admin.get(&format!("/archives/{id}/content")).await.problem(), (404, "not_found"));
+    assert_eq!(append(&store, &location, 4, b"more", b"more").await.problem(), (401, "credentials_revoked"));
+    let deleted = async {
+        while files() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(crate::support::SOON, deleted).await.unwrap();
+}
+
 pub(crate) fn walk(dir: &std::path::Path) -> usize {
     let Ok(entries) = std::fs::read_dir(dir) else { return 0 };
     entries.flatten().map(|entry| if entry.path().is_dir() { walk(&entry.path()) } else { 1 }).sum()
