@@ -1,4 +1,4 @@
-// Every test there is. `npm test -- rust ui whole window lint` picks parts.
+// Every test there is. `npm test -- rust ui whole outside window lint` picks parts.
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { root, run, step } from './lib/run.mjs';
@@ -40,7 +40,7 @@ try {
       run('npm', ['run', '--silent', 'check', '--workspace', 'ui']);
     });
   }
-  if (wants('rust') || wants('whole') || wants('window')) {
+  if (['rust', 'whole', 'outside', 'window'].some(wants)) {
     await step('Building the programs', () => buildPrograms(cargo));
   }
   if (wants('rust')) {
@@ -72,6 +72,11 @@ try {
   if (wants('whole')) {
     await step('Tests of the whole', () =>
       run('node', ['--test', '--test-timeout=300000', ...stories('whole')], { env }),
+    );
+  }
+  if (wants('outside')) {
+    await step('Judges from outside', () =>
+      run('node', ['--test', '--test-timeout=600000', ...stories('outside')], { env }),
     );
   }
   if (wants('window')) {

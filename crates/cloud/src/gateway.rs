@@ -12,6 +12,7 @@ mod session;
 
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::response::Response;
 use tillwatch_protocol::error::ErrorCode;
 use tillwatch_protocol::link::{MAX_FRAME_BYTES, SUBPROTOCOL};
@@ -51,7 +52,7 @@ async fn link(
     State(state): State<AppState>,
     arrival: Arrival,
     device: Device,
-    upgrade: WebSocketUpgrade,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> ApiResult<Response> {
     if state.shutdown.is_cancelled() {
         metrics::link_refused("stopping");
@@ -59,6 +60,7 @@ async fn link(
             .retry_after(std::time::Duration::from_secs(5)));
     }
     let upgrade = upgrade
+        .map_err(|rejection| ApiError::invalid_field("upgrade", rejection.body_text()))?
         .protocols([SUBPROTOCOL])
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(BUFFER_BYTES)

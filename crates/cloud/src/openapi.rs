@@ -24,7 +24,9 @@ pub(crate) fn base() -> OpenApi {
         .description(Some(
             "Errors are RFC 9457 documents with a stable `code`; each call lists its codes by status. Any \
              address answers 405 `method_not_allowed` with `Allow` to a method that it does not have. What \
-             the caller may not see does not exist: 404.",
+             the caller may not see does not exist: 404. No text holds the character NUL, and no \
+             name a control character. Lists end where \
+             `next_cursor` is null; cursors are opaque.",
         ))
         .build();
     let bearer = |description: &str| {
@@ -63,6 +65,7 @@ pub(crate) fn document(routes: OpenApi) -> Value {
             complete(call, &mut shared);
         }
     }
+    bound(&mut document);
     let components = &mut document["components"];
     components["responses"] = shared.into_iter().collect();
     components["headers"] = json!({
@@ -105,6 +108,28 @@ fn complete(call: &mut Value, shared: &mut BTreeMap<String, Value>) {
                 shared.insert(name, refused);
             }
         }
+    }
+}
+
+/// Says how large whole numbers may be: as large as the type that they are read into.
+fn bound(value: &mut Value) {
+    match value {
+        Value::Object(schema) => {
+            let signed = schema.get("minimum") != Some(&json!(0));
+            let bounds = match schema.get("format").and_then(Value::as_str) {
+                Some("int32") if signed => Some((json!(i32::MIN), json!(i32::MAX))),
+                Some("int32") => Some((json!(0), json!(u32::MAX))),
+                Some("int64") => Some((json!(i64::MIN), json!(i64::MAX))),
+                _ => None,
+            };
+            if let Some((minimum, maximum)) = bounds {
+                schema.entry("minimum").or_insert(minimum);
+                schema.entry("maximum").or_insert(maximum);
+            }
+            schema.values_mut().for_each(bound);
+        }
+        Value::Array(items) => items.iter_mut().for_each(bound),
+        _ => {}
     }
 }
 

@@ -14,11 +14,13 @@ use uuid::Uuid;
 #[serde(deny_unknown_fields)]
 pub struct ExchangeRequest {
     /// Up to where this POS server has taken the changes; 0 in a new database.
+    #[cfg_attr(feature = "openapi", schema(minimum = 0))]
     pub cursor: i64,
     /// [`checksum`] of its rows at that cursor.
     pub checksum: String,
     /// Transactions that wait to be sent, oldest first, at most [`MAX_TRANSACTIONS`].
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(max_items = 500))]
     pub transactions: Vec<Transaction>,
 }
 
@@ -100,7 +102,6 @@ impl Table {
 
 /// A row of one of the tables.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "table", rename_all = "snake_case")]
 pub enum Row {
     /// A loyalty program.
@@ -188,6 +189,7 @@ pub struct Transaction {
     /// What is added; below zero it is spent.
     pub amount: Amount,
     /// What for.
+    #[cfg_attr(feature = "openapi", schema(max_length = 1000))]
     pub reason: String,
     /// When it happened at the till.
     pub at: DateTime<Utc>,
@@ -222,9 +224,12 @@ impl Checksum {
 }
 
 /// Money or bonus points in hundredths. On the wire a decimal text such as `"12.50"`; a JSON number with at
-/// most two decimals is read too.
+/// most two decimals is read too, up to [`MAX_NUMBER`], where a double still tells hundredths apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Amount(pub i64);
+
+/// The largest amount that is read from a JSON number.
+const MAX_NUMBER: f64 = 1e13;
 
 /// The text is no amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -270,25 +275,72 @@ impl<'de> Deserialize<'de> for Amount {
         }
         match Wire::deserialize(deserializer)? {
             Wire::Text(text) => text.parse().map_err(serde::de::Error::custom),
-            Wire::Number(number) => number.to_string().parse().map_err(serde::de::Error::custom),
+            Wire::Number(number) => {
+                let hundredths = number.as_f64().unwrap_or(f64::NAN) * 100.0;
+                // Sums of doubles are off by a little: 0.1 + 0.2 is 0.30000000000000004.
+                let close = (hundredths - hundredths.round()).abs() < 1e-3;
+                if close && hundredths.abs() <= MAX_NUMBER * 100.0 {
+                    Ok(Self(hundredths.round() as i64))
+                } else {
+                    Err(serde::de::Error::custom(AmountError))
+                }
+            }
         }
     }
 }
 
 #[cfg(feature = "openapi")]
 mod schema {
-    use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
+    use utoipa::openapi::schema::{AdditionalProperties, AnyOfBuilder, ObjectBuilder, OneOfBuilder, Type};
     use utoipa::openapi::{RefOr, Schema};
+    use utoipa::{PartialSchema, ToSchema};
 
-    impl utoipa::ToSchema for super::Amount {}
-    impl utoipa::PartialSchema for super::Amount {
+    use super::{Amount, Guest, GuestAccount, MAX_NUMBER, Program, Row, Table};
+
+    impl ToSchema for Amount {}
+    impl PartialSchema for Amount {
         fn schema() -> RefOr<Schema> {
-            let amount: Object = ObjectBuilder::new()
+            let text = ObjectBuilder::new()
                 .schema_type(Type::String)
-                .pattern(Some(r"^-?\d+(\.\d{1,2})?$"))
-                .description(Some("A decimal number with at most two places."))
-                .build();
-            amount.into()
+                .pattern(Some(r"^-?[0-9]{1,15}(\.[0-9]{1,2})?$"))
+                .description(Some(
+                    "A decimal number with at most two places; answers always have this form.",
+                ));
+            let number = ObjectBuilder::new()
+                .schema_type(Type::Number)
+                .multiple_of(Some(0.01))
+                .minimum(Some(-MAX_NUMBER))
+                .maximum(Some(MAX_NUMBER));
+            RefOr::T(Schema::AnyOf(AnyOfBuilder::new().item(text).item(number).build()))
+        }
+    }
+
+    impl ToSchema for Row {
+        fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+            GuestAccount::schemas(schemas);
+        }
+    }
+    impl PartialSchema for Row {
+        /// Each kind of row with the name of its table. Put together from the rows' own schemas and the table's they
+        /// would exclude each other, as rows refuse what they do not know.
+        fn schema() -> RefOr<Schema> {
+            let kinds = [
+                (Table::Programs, Program::schema()),
+                (Table::Guests, Guest::schema()),
+                (Table::GuestAccounts, GuestAccount::schema()),
+            ];
+            let mut one_of = OneOfBuilder::new().description(Some("A row of one of the tables."));
+            for (table, schema) in kinds {
+                if let RefOr::T(Schema::Object(mut row)) = schema {
+                    let name =
+                        ObjectBuilder::new().schema_type(Type::String).enum_values(Some([table.as_str()]));
+                    row.properties.insert("table".into(), name.build().into());
+                    row.required.push("table".into());
+                    row.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+                    one_of = one_of.item(row);
+                }
+            }
+            RefOr::T(Schema::OneOf(one_of.build()))
         }
     }
 }
@@ -305,7 +357,14 @@ mod tests {
             assert_eq!(text.parse(), Ok(Amount(hundredths)), "{text}");
             assert_eq!(Amount(hundredths).to_string().parse(), Ok(Amount(hundredths)));
         }
-        assert_eq!(serde_json::from_str::<Amount>("10.5").unwrap(), Amount(1050));
+        for (number, hundredths) in
+            [("10.5", 1050), ("-3", -300), ("0.30000000000000004", 30), ("1e3", 100_000)]
+        {
+            assert_eq!(serde_json::from_str::<Amount>(number).unwrap(), Amount(hundredths), "{number}");
+        }
+        for number in ["12.345", "1e14", "0.005"] {
+            assert!(serde_json::from_str::<Amount>(number).is_err(), "{number}");
+        }
         for text in ["", "-", ".5", "1.234", "1e3", "1,5", "+1", "99999999999999999999"] {
             assert!(text.parse::<Amount>().is_err(), "{text}");
         }

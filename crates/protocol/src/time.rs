@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+/// What [`parse_duration`] reads, as a regular expression. It allows fewer digits, so that no text that fits is
+/// longer than the longest duration.
+pub const DURATION_PATTERN: &str =
+    r"^P(?=.)([0-9]{1,4}D)?(T(?=[0-9])([0-9]{1,5}H)?([0-9]{1,7}M)?([0-9]{1,9}S)?)?$";
+
 /// Why a text is no duration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not an ISO 8601 duration of days, hours, minutes and seconds, such as PT5H or P1DT12H")]

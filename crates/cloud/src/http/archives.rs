@@ -45,7 +45,7 @@ struct Zip(Vec<u8>);
     get, path = "/archives/{id}/content", operation_id = "download_archive", tag = "archives",
     params(
         ("id" = ArchiveId, Path, description = "The archive"),
-        ("Range" = Option<String>, Header, description = "One range of bytes; anything else gives the whole", example = "bytes=1048576-"),
+        ("Range" = Option<String>, Header, description = "One range of bytes; anything else gives the whole", example = "bytes=0-1023"),
         ("If-Range" = Option<String>, Header, description = "The `ETag` of the content that the range belongs to; of another content the whole is given"),
         ("If-None-Match" = Option<String>, Header, description = "An `ETag` that the client has"),
     ),

@@ -36,12 +36,36 @@ const CHECK: Duration = Duration::from_secs(1);
 /// How often a quiet stream says that it is there.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// One event of the stream.
+#[derive(utoipa::ToSchema)]
+#[expect(dead_code, reason = "a shape for the document; axum writes events")]
+struct Told {
+    /// The revision; left out by all but the last event of one.
+    #[schema(pattern = "^[0-9]+$")]
+    id: Option<String>,
+    event: ToldOf,
+    /// A status, a job, `{"id"}` or `{}`, as JSON.
+    data: String,
+}
+
+/// What an event tells.
+#[derive(utoipa::ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "a shape for the document")]
+enum ToldOf {
+    Status,
+    Job,
+    PosServerRemoved,
+    Resync,
+}
+
 /// Follows changes: `status` (a whole status), `job` (a whole job), `pos_server_removed` (`{"id"}`) and
 /// `resync` (load the list anew). `Last-Event-ID`, or the `revision` of a list, tells where to go on.
 #[utoipa::path(
     get, path = "/events", operation_id = "follow_events", tag = "status",
-    params(("Last-Event-ID" = Option<i64>, Header, description = "The last id received, or a list's `revision`")),
-    responses((status = 200, description = "Server-sent events", body = String, content_type = "text/event-stream"))
+    params(("Last-Event-ID" = Option<String>, Header,
+        description = "The last id received, or a list's `revision`; any other text gives `resync`")),
+    responses((status = 200, description = "Server-sent events", body = Told, content_type = "text/event-stream"))
 )]
 async fn events(
     State(state): State<AppState>,

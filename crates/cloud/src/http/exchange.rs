@@ -16,7 +16,7 @@ use crate::domain::{exchange, presence};
 use crate::error::{ApiError, ApiResult};
 use crate::gateway::{Change, Took};
 use crate::http::device::Device;
-use crate::http::extract::Json;
+use crate::http::extract::StoreJson;
 use crate::metrics;
 use crate::state::AppState;
 use crate::store::{StoreError, loyalty};
@@ -38,7 +38,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 async fn run(
     State(state): State<AppState>,
     device: Device,
-    Json(request): Json<ExchangeRequest>,
+    StoreJson(request): StoreJson<ExchangeRequest>,
 ) -> ApiResult<axum::Json<ExchangeAnswer>> {
     let answered = exchange(&state, device, request).await;
     metrics::exchanged(answered.as_ref().map(drop).map_err(ApiError::code));

@@ -15,33 +15,62 @@ use crate::error::ApiError;
 use crate::state::AppState;
 use crate::store::session;
 
-/// A JSON body.
+/// A JSON body from people and third parties: without NUL, which no text needs and not every database keeps.
 pub(crate) struct Json<T>(pub(crate) T);
+
+/// A JSON body from a store. What comes from its tills is taken: to refuse it would keep it there for ever.
+pub(crate) struct StoreJson<T>(pub(crate) T);
 
 impl<T: DeserializeOwned> FromRequest<AppState> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
-        let is_json = request.headers().get(CONTENT_TYPE).is_some_and(|value| {
-            let kind = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
-            kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
-        });
-        if !is_json {
-            return Err(ApiError::new(ErrorCode::UnsupportedMediaType, "This call takes application/json."));
+        let body = json_body(request, state).await?;
+        if holds_nul(&body) {
+            return Err(ApiError::invalid_field("body", "must not hold the control character NUL"));
         }
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| {
-            if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
-                ApiError::new(ErrorCode::PayloadTooLarge, "The body is larger than this call takes.")
-            } else {
-                ApiError::new(ErrorCode::MalformedBody, "The body broke off.")
-            }
-        })?;
         parse_json(&body).map(Self)
     }
 }
 
+impl<T: DeserializeOwned> FromRequest<AppState> for StoreJson<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AppState) -> Result<Self, ApiError> {
+        parse_json(&json_body(request, state).await?).map(Self)
+    }
+}
+
+/// The body of a request that says it is JSON.
+async fn json_body(request: Request, state: &AppState) -> Result<Bytes, ApiError> {
+    let is_json = request.headers().get(CONTENT_TYPE).is_some_and(|value| {
+        let kind = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+        kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
+    });
+    if !is_json {
+        return Err(ApiError::new(ErrorCode::UnsupportedMediaType, "This call takes application/json."));
+    }
+    Bytes::from_request(request, state).await.map_err(|rejection| {
+        if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
+            ApiError::new(ErrorCode::PayloadTooLarge, "The body is larger than this call takes.")
+        } else {
+            ApiError::new(ErrorCode::MalformedBody, "The body broke off.")
+        }
+    })
+}
+
+/// Whether JSON has an escaped NUL in a text; unescaped it would be no JSON.
+fn holds_nul(json: &[u8]) -> bool {
+    let is_escaped = |at: usize| json[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1;
+    json.windows(6).enumerate().any(|(at, window)| window == b"\\u0000" && !is_escaped(at))
+}
+
 /// Reads JSON; tells what is no JSON apart from what is not what the call takes.
 pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    // Serde would read the fields of an object from an array, one after the other.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(ApiError::invalid_field("body", "must be an object"));
+    }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let field = error.path().to_string();
@@ -63,6 +92,9 @@ impl<T: DeserializeOwned> FromRequestParts<AppState> for Query<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, ApiError> {
+        if parts.uri.query().is_some_and(|query| query.contains("%00")) {
+            return Err(ApiError::invalid_field("query", "must not hold the control character NUL"));
+        }
         axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(query)| Self(query)).map_err(
             |rejection| {
                 use std::error::Error;
@@ -121,4 +153,16 @@ pub(crate) fn bearer(parts: &Parts) -> Option<&str> {
     let header = parts.headers.get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = header.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_escaped_nul_is_found() {
+        assert!(holds_nul(br#"{"name":"a\u0000"}"#));
+        assert!(holds_nul(br#"{"name":"\\\u0000"}"#));
+        assert!(!holds_nul(br#"{"name":"\\u0000 \u0001"}"#), "a backslash and five characters");
+    }
 }

@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use crate::error::ApiResult;
 use crate::gateway::{self, Change};
 use crate::http::device::Device;
-use crate::http::extract::Json;
+use crate::http::extract::StoreJson;
 use crate::state::AppState;
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
@@ -35,7 +35,7 @@ struct Heartbeat {
 async fn heartbeat(
     State(state): State<AppState>,
     device: Device,
-    Json(beat): Json<Heartbeat>,
+    StoreJson(beat): StoreJson<Heartbeat>,
 ) -> ApiResult<StatusCode> {
     let Heartbeat { connector_version, pos_answers } = beat;
     let id = device.pos_server_id;

@@ -8,6 +8,19 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tillwatch_protocol::error::FieldError;
 use tillwatch_protocol::rest::{DEFAULT_LIMIT, MAX_LIMIT};
+use tillwatch_protocol::time::DURATION_PATTERN;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+
+/// A duration, as the document describes it.
+pub(crate) struct IsoDuration;
+
+impl utoipa::ToSchema for IsoDuration {}
+impl utoipa::PartialSchema for IsoDuration {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(Type::String).pattern(Some(DURATION_PATTERN)).into()
+    }
+}
 
 /// The value, or its default with the error noted.
 pub(crate) fn collect<T: Default>(result: Result<T, FieldError>, errors: &mut Vec<FieldError>) -> T {

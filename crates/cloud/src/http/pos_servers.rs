@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use crate::error::{ApiError, ApiResult};
 use crate::http::extract::{CurrentUser, Path, Query};
-use crate::http::params::{self, collect, refuse};
+use crate::http::params::{self, IsoDuration, collect, refuse};
 use crate::state::AppState;
 use crate::store::pos_server::sort::{Position, Sort, SortKey};
 use crate::store::pos_server::{self, Filter};
@@ -42,7 +42,7 @@ struct Params {
     #[param(value_type = Option<OutletId>)]
     outlet_id: Option<String>,
     /// Only those that reported within this time before `as_of`, ISO 8601 such as `PT5H`; inclusive.
-    #[param(pattern = r"^P(?=.)(\d{1,4}D)?(T(?=\d)(\d{1,5}H)?(\d{1,7}M)?(\d{1,9}S)?)?$")]
+    #[param(inline, value_type = Option<IsoDuration>)]
     reported_within: Option<String>,
     /// Leave out those that are well: `highlight` none, online and running.
     #[param(value_type = Option<bool>)]
@@ -58,6 +58,7 @@ struct Params {
     #[param(inline, value_type = Option<Vec<SortColumn>>, style = Form, explode = false, min_items = 1, max_items = 8)]
     sort: Option<String>,
     /// `next_cursor` of the page before, with the same filter and order.
+    #[param(pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
     /// How many, 1 to 1000; 100 when not given.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]

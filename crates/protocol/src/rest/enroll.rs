@@ -12,6 +12,7 @@ pub struct Enroll {
     /// The one-time code that an admin handed out.
     pub code: String,
     /// The connector's Ed25519 public key: 32 bytes in base64url without padding.
+    #[cfg_attr(feature = "openapi", schema(pattern = "^[A-Za-z0-9_-]{43}$"))]
     pub public_key: String,
 }
 

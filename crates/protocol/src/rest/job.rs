@@ -67,6 +67,7 @@ pub enum JobSpec {
         /// End of the period, exclusive.
         to: DateTime<Utc>,
         /// Total size of the archives as downloaded.
+        #[cfg_attr(feature = "openapi", schema(minimum = 65_536, maximum = 2_147_483_648_u64))]
         max_bytes: u64,
     },
     /// Move the POS database away, so that a new one is made.
@@ -132,7 +133,6 @@ pub const DEFAULT_QUEUE_FOR: &str = "PT8H";
 
 /// `POST /pos-servers/{id}/jobs`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(try_from = "serde_json::Map<String, Value>")]
 pub struct JobRequest {
     /// What to do when the store is offline.
@@ -154,6 +154,46 @@ impl TryFrom<serde_json::Map<String, Value>> for JobRequest {
         let queue_for = fields.remove("queue_for").map(serde_json::from_value).transpose()?;
         let spec = serde_json::from_value(Value::Object(fields))?;
         Ok(Self { when_offline: when_offline.unwrap_or_default(), queue_for: queue_for.flatten(), spec })
+    }
+}
+
+#[cfg(feature = "openapi")]
+mod schema {
+    use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, Type};
+    use utoipa::openapi::{RefOr, Schema};
+    use utoipa::{PartialSchema, ToSchema};
+
+    use super::{DEFAULT_QUEUE_FOR, JobRequest, JobSpec, WhenOffline};
+    use crate::time::DURATION_PATTERN;
+
+    impl ToSchema for JobRequest {
+        fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+            schemas.push((WhenOffline::name().into(), WhenOffline::schema()));
+            JobSpec::schemas(schemas);
+        }
+    }
+    impl PartialSchema for JobRequest {
+        /// Each kind of work with the two fields that all have in common: as a kind refuses what it does not know, the
+        /// schemas of both can't just be put side by side.
+        fn schema() -> RefOr<Schema> {
+            let mut schema = JobSpec::schema();
+            let RefOr::T(Schema::OneOf(kinds)) = &mut schema else { return schema };
+            kinds.description = Some("What is to be done, and what if the store is offline.".into());
+            for kind in &mut kinds.items {
+                let RefOr::T(Schema::Object(kind)) = kind else { continue };
+                let queue_for = ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .pattern(Some(DURATION_PATTERN))
+                    .default(Some(DEFAULT_QUEUE_FOR.into()))
+                    .description(Some(
+                        "ISO 8601, a second to 30 days; how long to wait for an offline store.",
+                    ));
+                kind.properties.insert("queue_for".into(), queue_for.build().into());
+                kind.properties.insert("when_offline".into(), WhenOffline::schema());
+                kind.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+            }
+            schema
+        }
     }
 }
 

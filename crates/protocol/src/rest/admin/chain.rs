@@ -57,6 +57,9 @@ pub struct Release {
 #[serde(deny_unknown_fields)]
 pub struct RequireRelease {
     /// Such as `34.6.0`.
-    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 64, example = "34.6.0"))]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(pattern = r"^[0-9]+(\.[0-9]+)*([-+ ].*)?$", max_length = 64, example = "34.6.0")
+    )]
     pub pos_version: String,
 }

@@ -20,7 +20,7 @@ pub struct NewUser {
     #[serde(default)]
     pub admin: bool,
     /// Without it one is made up, and told once.
-    #[cfg_attr(feature = "openapi", schema(min_length = 8, max_length = 200))]
+    #[cfg_attr(feature = "openapi", schema(min_length = 8, max_length = 1024))]
     pub password: Option<String>,
 }
 
@@ -58,7 +58,7 @@ pub struct UserEdit {
 #[serde(deny_unknown_fields, default)]
 pub struct SetPassword {
     /// Without it one is made up, and told once.
-    #[cfg_attr(feature = "openapi", schema(min_length = 8, max_length = 200))]
+    #[cfg_attr(feature = "openapi", schema(min_length = 8, max_length = 1024))]
     pub password: Option<String>,
 }
 
