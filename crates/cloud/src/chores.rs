@@ -18,8 +18,11 @@ use crate::store::{self, StoreError};
 
 /// How far back revocations are looked for each time: another process may commit late.
 const REVOCATION_WINDOW: TimeDelta = TimeDelta::seconds(30);
-/// After how many sweeps the statuses of chains are raised whose balances changed.
-const SWEEPS_BETWEEN_TOUCHES: u64 = 5;
+/// How long the index of statuses may lag behind while nobody asks for a list.
+const INDEX_PAUSE: Duration = Duration::from_millis(200);
+/// After how many sweeps the statuses of chains are raised whose balances changed: as often as their stores
+/// exchange. Each time it is a status of every store of the chain for every desktop.
+const SWEEPS_BETWEEN_TOUCHES: u64 = 60;
 /// After how many sweeps a job goes out again that its store did not accept.
 const SWEEPS_BETWEEN_REPEATS: u64 = 10;
 
@@ -42,6 +45,7 @@ impl Chores {
         let writer = tokio::spawn(write_in_time(inbox, store, patience.gather, stop_writing.clone()));
         let mut tasks = JoinSet::new();
         tasks.spawn(lease.keep());
+        tasks.spawn(keep_index(state.clone()));
         tasks.spawn(sweep(state.clone(), patience.sweep_every));
         tasks.spawn(expire(state.clone(), patience.expire_every));
         Ok(Self { tasks, writer, stop_writing })
@@ -55,6 +59,20 @@ impl Chores {
             tracing::error!(%error, "the writer broke");
         }
         nodes::leave(state).await
+    }
+}
+
+/// Keeps what lists are found by up with the database, so that nobody who asks has to wait for it.
+async fn keep_index(state: AppState) {
+    let mut news = state.store.bus().subscribe();
+    loop {
+        if let Err(error) = state.index.view(&state.store).await {
+            failed("the index of statuses could not be brought up to date", error);
+        }
+        tokio::time::sleep(INDEX_PAUSE).await;
+        if news.changed().await.is_err() {
+            return;
+        }
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct AppState {
     pub(crate) store: Store,
     /// This life of this process, as the database and other nodes name it.
     pub(crate) node_id: Uuid,
+    /// What the list of statuses is found by.
+    pub(crate) index: crate::store::pos_server::Index,
     /// Whom device tokens must be addressed to.
     pub(crate) cloud_id: CloudId,
     /// Limits on guessing passwords.
@@ -76,6 +78,7 @@ impl AppState {
             config: Arc::new(config),
             store,
             node_id,
+            index: crate::store::pos_server::Index::default(),
             cloud_id,
             sign_in: Arc::new(SignInGuard::new()),
             sso,

@@ -17,9 +17,9 @@ use crate::error::{ApiError, ApiResult};
 use crate::http::extract::{CurrentUser, Path, Query};
 use crate::http::params::{self, IsoDuration, collect, refuse};
 use crate::state::AppState;
+use crate::store::outlet;
 use crate::store::pos_server::sort::{Position, Sort, SortKey};
 use crate::store::pos_server::{self, Filter};
-use crate::store::{outlet, revision_of};
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(get))
@@ -108,20 +108,20 @@ async fn list(
 ) -> ApiResult<axum::Json<StatusPage>> {
     let request = read_params(query, &current, Utc::now()).map_err(|errors| ApiError::invalid(&errors))?;
     let filter = &request.filter;
-    let db = state.store.read().await?;
+    let view = state.index.view(&state.store).await?;
+    let db = &view.db;
     if let Some(id) = filter.chain_id
-        && !pos_server::chain_is_visible(&db, filter.viewer, id).await?
+        && !pos_server::chain_is_visible(db, filter.viewer, id).await?
     {
         return Err(ApiError::not_found());
     }
     if let Some(id) = filter.outlet_id
-        && !outlet::is_visible(&db, filter.viewer, id).await?
+        && !outlet::is_visible(db, filter.viewer, id).await?
     {
         return Err(ApiError::not_found());
     }
-    let revision = revision_of(&db).await?;
-    let (items, next) =
-        pos_server::page(&db, filter, &request.sort, request.after.as_ref(), request.limit).await?;
+    let revision = view.revision;
+    let (items, next) = view.page(request.filter, request.sort, request.after, request.limit).await?;
     let as_of = request.as_of;
     let next_cursor =
         next.map(|position| params::to_cursor(&PageEnd { as_of, sort: request.sort_text, position }));

@@ -1,24 +1,31 @@
 //! Reading the statuses of POS servers, always through the eyes of a viewer.
 
+mod index;
 pub(crate) mod keep;
 pub(crate) mod sort;
 mod status;
 pub(crate) mod texts;
 
+use std::collections::{HashMap, HashSet};
+
 use chrono::{DateTime, Utc};
-use sea_orm::sea_query::{Expr, ExprTrait, Func, LikeExpr, Order, Query, SelectStatement, SimpleExpr};
-use sea_orm::{Condition, ConnectionTrait, FromQueryResult, Iterable};
+use sea_orm::sea_query::{Expr, ExprTrait, Order, Query, SelectStatement};
+use sea_orm::{Condition, ConnectionTrait, FromQueryResult, Iterable, QueryResult};
 use tillwatch_protocol::ids::{ChainId, OutletId, PosServerId};
-use tillwatch_protocol::rest::pos_server::{LinkState, PosState, Status};
+use tillwatch_protocol::rest::pos_server::Status;
 use tillwatch_protocol::rest::session::Permission;
+use uuid::Uuid;
 
 use super::entity::{chains, outlets, pos_servers, removals};
-use super::{StoreError, grant, to_text};
+use super::{StoreError, grant};
 use crate::domain::permission::Viewer;
-use crate::domain::pos_server::fold;
-use sort::{Position, Sort};
 
 use pos_servers::Column as Pos;
+
+pub(crate) use index::Index;
+
+/// How many ids one statement names.
+const CHUNK: usize = 500;
 
 /// A column of POS servers, in a query that joins other tables.
 fn pos(column: Pos) -> Expr {
@@ -49,26 +56,40 @@ pub(crate) struct Filter {
     pub(crate) q: Option<String>,
 }
 
-/// One page of statuses in the given order, and where the next one begins.
-pub(crate) async fn page(
-    db: &impl ConnectionTrait,
-    filter: &Filter,
-    sort: &[Sort],
-    after: Option<&Position>,
-    limit: u64,
-) -> Result<(Vec<Status>, Option<Position>), StoreError> {
-    let mut query = statuses(filter.viewer);
-    query.cond_where(conditions(filter));
-    sort::apply(&mut query, sort, after);
-    query.limit(limit + 1);
-    let mut rows = db.query_all(&query).await?;
-    let more = rows.len() as u64 > limit;
-    rows.truncate(limit as usize);
-    let next = match rows.last() {
-        Some(last) if more => Some(Position::of(last, sort)?),
-        _ => None,
-    };
-    Ok((status::of_rows(db, rows).await?, next))
+/// Statuses of these POS servers, in the order of the ids.
+async fn of_ids(db: &impl ConnectionTrait, viewer: Viewer, ids: &[Uuid]) -> Result<Vec<Status>, StoreError> {
+    let mut rows = Vec::with_capacity(ids.len());
+    for chunk in ids.chunks(CHUNK) {
+        let mut query = statuses(viewer);
+        query.and_where(pos(Pos::Id).is_in(chunk.iter().copied()));
+        rows.extend(db.query_all(&query).await?);
+    }
+    let mut statuses: HashMap<PosServerId, Status> =
+        status::of_rows(db, rows).await?.into_iter().map(|status| (status.id, status)).collect();
+    Ok(ids.iter().filter_map(|id| statuses.remove(&PosServerId(*id))).collect())
+}
+
+/// What the index keeps of POS servers that changed after `since`, whoever may see them.
+async fn index_rows_since(db: &impl ConnectionTrait, since: i64) -> Result<Vec<QueryResult>, StoreError> {
+    let mut query = rows();
+    query
+        .expr_as(Expr::col((outlets::Entity, outlets::Column::NameFolded)), "outlet_folded")
+        .expr_as(Expr::col((outlets::Entity, outlets::Column::CrmIdFolded)), "crm_id_folded")
+        .expr_as(Expr::col((outlets::Entity, outlets::Column::AddressFolded)), "address_folded")
+        .expr_as(Expr::col((chains::Entity, chains::Column::NameFolded)), "chain_folded")
+        .and_where(pos(Pos::Revision).gt(since));
+    Ok(db.query_all(&query).await?)
+}
+
+/// POS servers that went after `since`.
+async fn removed_ids_since(db: &impl ConnectionTrait, since: i64) -> Result<HashSet<Uuid>, StoreError> {
+    let mut query = Query::select();
+    query
+        .column(removals::Column::PosServerId)
+        .from(removals::Entity)
+        .and_where(Expr::col(removals::Column::Revision).gt(since));
+    let rows = db.query_all(&query).await?;
+    Ok(rows.iter().map(|row| row.try_get("", "pos_server_id")).collect::<Result<_, _>>()?)
 }
 
 /// The status of one POS server.
@@ -145,8 +166,15 @@ pub(crate) async fn chain_is_visible(
     Ok(db.query_one(&query).await?.is_some())
 }
 
-/// Rows of what a status is made of. See [`status`] for the names.
+/// Rows of what the viewer's statuses are made of.
 fn statuses(viewer: Viewer) -> SelectStatement {
+    let mut query = rows();
+    query.cond_where(visible(viewer, Permission::OutletSetup));
+    query
+}
+
+/// Rows of what a status is made of. See [`status`] for the names.
+fn rows() -> SelectStatement {
     let outlet = |column: outlets::Column| Expr::col((outlets::Entity, column));
     let chain = |column: chains::Column| Expr::col((chains::Entity, column));
     let mut query = Query::select();
@@ -163,48 +191,6 @@ fn statuses(viewer: Viewer) -> SelectStatement {
         .expr_as(chain(chains::Column::RequiredVersionKey), "required_version_key")
         .from(pos_servers::Entity)
         .inner_join(outlets::Entity, outlet(outlets::Column::Id).equals((pos_servers::Entity, Pos::OutletId)))
-        .inner_join(chains::Entity, chain(chains::Column::Id).equals((pos_servers::Entity, Pos::ChainId)))
-        .cond_where(visible(viewer, Permission::OutletSetup));
+        .inner_join(chains::Entity, chain(chains::Column::Id).equals((pos_servers::Entity, Pos::ChainId)));
     query
-}
-
-fn conditions(filter: &Filter) -> Condition {
-    let problems = || {
-        Condition::any()
-            .add(pos(Pos::ErrorCode).is_not_null())
-            .add(update_required())
-            .add(pos(Pos::LinkState).ne(to_text(&LinkState::Online)))
-            .add(pos(Pos::PosState).ne(to_text(&PosState::Running)))
-    };
-    Condition::all()
-        .add_option(filter.chain_id.map(|id| pos(Pos::ChainId).eq(id.0)))
-        .add_option(filter.outlet_id.map(|id| pos(Pos::OutletId).eq(id.0)))
-        .add_option(filter.reported_since.map(|since| pos(Pos::LastReportAt).gte(since)))
-        .add_option(filter.problems_only.then(problems))
-        .add_option(filter.q.as_deref().map(contains))
-}
-
-/// The rule of [`crate::domain::pos_server::update_required`], for the database.
-fn update_required() -> SimpleExpr {
-    pos(Pos::PosVersionKey).lt(Expr::col((chains::Entity, chains::Column::RequiredVersionKey)))
-}
-
-/// Any text of the row contains `q`. Fixed texts are folded by us for every language. What stores report
-/// is folded by the database: ASCII in SQLite, which is enough for versions and codes; a message in
-/// another alphabet is found as it is written.
-fn contains(q: &str) -> Condition {
-    let pattern = |text: &str| {
-        let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-        LikeExpr::new(format!("%{escaped}%")).escape('\\')
-    };
-    let folded = fold(q);
-    let reported = [Pos::PosVersion, Pos::ConnectorVersion, Pos::ErrorCode, Pos::ErrorMessage];
-    let mut any = Condition::any()
-        .add(pos(Pos::Search).like(pattern(&folded)))
-        .add(Expr::col((chains::Entity, chains::Column::RequiredPosVersion)).like(pattern(q)))
-        .add(pos(Pos::ErrorMessage).like(pattern(q)));
-    for column in reported {
-        any = any.add(Expr::expr(Func::lower(pos(column))).like(pattern(&folded)));
-    }
-    any
 }

@@ -26,8 +26,9 @@ async fn fleet() -> (TestCloud, Client) {
     cloud.import(FLEET).await;
     admin::require_version(&cloud.store, "Pizza", "34.6.0", chrono::Utc::now()).await.unwrap();
     let ago = |time: TimeDelta| (Utc::now() - time).to_rfc3339_opts(SecondsFormat::Secs, false);
-    cloud
-        .sql(&format!(
+    change(
+        &cloud,
+        &format!(
             "UPDATE pos_servers SET link_state = 'online', pos_state = 'running', connector_version = '1.2.10',
                  connector_version_key = '00000000000000000001.00000000000000000002.00000000000000000010',
                  last_report_at = '{}'
@@ -47,9 +48,17 @@ async fn fleet() -> (TestCloud, Client) {
              UPDATE pos_servers SET pos_state = 'stopped' WHERE name = 'stopped'",
             ago(TimeDelta::minutes(1)),
             ago(TimeDelta::hours(6)),
-        ))
-        .await;
+        ),
+    )
+    .await;
     (cloud, admin)
+}
+
+/// Changes statuses as every writer does: under a new revision.
+async fn change(cloud: &TestCloud, sql: &str) {
+    let raised = "UPDATE revision SET value = value + 1;
+        UPDATE pos_servers SET revision = (SELECT value FROM revision)";
+    cloud.sql(&format!("{sql}; {raised}")).await;
 }
 
 async fn sorted(client: &Client, query: &str) -> Vec<String> {
@@ -173,14 +182,16 @@ async fn the_period_includes_its_edge_on_every_page() {
     let as_of: chrono::DateTime<chrono::Utc> = serde_json::from_value(first["as_of"].clone()).unwrap();
     let edge = as_of - chrono::TimeDelta::hours(1);
     let at = |time: chrono::DateTime<chrono::Utc>| time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, false);
-    cloud
-        .sql(&format!(
+    change(
+        &cloud,
+        &format!(
             "UPDATE pos_servers SET last_report_at = '{}' WHERE name = 'well';
              UPDATE pos_servers SET last_report_at = '{}' WHERE name <> 'well';",
             at(edge),
             at(edge - chrono::TimeDelta::milliseconds(1)),
-        ))
-        .await;
+        ),
+    )
+    .await;
     let cursor = first["next_cursor"].as_str().unwrap();
     let next =
         admin.get(&format!("/pos-servers?reported_within=PT1H&limit=9&sort=name&cursor={cursor}")).await;
@@ -191,8 +202,8 @@ async fn the_period_includes_its_edge_on_every_page() {
 #[tokio::test]
 async fn any_order_comes_page_by_page_without_loss_or_repeat() {
     let (cloud, admin) = fleet().await;
-    cloud
-        .sql(
+    change(
+        &cloud,
             "UPDATE pos_servers SET exchange_success_at = '2026-11-01T00:00:00+00:00', generation = 3
                  WHERE name IN ('well', 'failed');
              UPDATE pos_servers SET exchange_success_at = '2026-11-01T00:00:00.500+00:00' WHERE name = 'silent';",
@@ -231,9 +242,11 @@ async fn any_order_comes_page_by_page_without_loss_or_repeat() {
 #[tokio::test]
 async fn columns_sort_as_people_expect() {
     let (cloud, admin) = fleet().await;
-    cloud
-        .sql("UPDATE pos_servers SET exchange_success_at = '2026-11-01T00:00:00+00:00' WHERE name = 'well'")
-        .await;
+    change(
+        &cloud,
+        "UPDATE pos_servers SET exchange_success_at = '2026-11-01T00:00:00+00:00' WHERE name = 'well'",
+    )
+    .await;
     let order = async |sort: &str| {
         let answer = admin.get(&format!("/pos-servers?sort={sort}")).await;
         answer.names().into_iter().map(ToOwned::to_owned).collect::<Vec<_>>()
@@ -266,20 +279,22 @@ async fn a_cursor_belongs_to_its_order() {
 async fn behind_counts_what_a_store_has_not_taken() {
     let (cloud, admin) = fleet().await;
     for day in 1..=3 {
-        cloud
-            .sql(&format!(
+        change(
+            &cloud,
+            &format!(
                 "INSERT INTO loyalty_changes (id, chain_id, table_name, row_id, content, created_at)
                      SELECT NEW_ID, id, 'programs', NEW_ID, '{{}}', '2026-11-0{day}T00:00:00+00:00'
                      FROM chains WHERE name = 'Pizza'"
-            ))
-            .await;
-    }
-    cloud
-        .sql(
-            "UPDATE pos_servers SET cursor = 3 WHERE name = 'well';
-             UPDATE pos_servers SET cursor = 1 WHERE name = 'failed'",
+            ),
         )
         .await;
+    }
+    change(
+        &cloud,
+        "UPDATE pos_servers SET cursor = 3 WHERE name = 'well';
+             UPDATE pos_servers SET cursor = 1 WHERE name = 'failed'",
+    )
+    .await;
     let items = admin.get("/pos-servers").await.body["items"].as_array().unwrap().clone();
     let behind =
         |name: &str| items.iter().find(|item| item["name"] == name).unwrap()["exchange"]["behind"].clone();

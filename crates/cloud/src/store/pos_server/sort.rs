@@ -1,15 +1,13 @@
 //! The order of statuses, and pages that go on where the last one ended: by what its last row held, not
 //! by counting, so that the deepest page costs what the first one does and none repeats or skips a row.
 
+use std::cmp::Ordering;
+
 use chrono::{DateTime, Utc};
-use sea_orm::QueryResult;
-use sea_orm::sea_query::{Condition, Expr, ExprTrait, NullOrdering, Order, SelectStatement, SimpleExpr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Pos, pos, update_required};
-use crate::store::StoreError;
-use crate::store::entity::{chains, outlets, pos_servers};
+use super::index::Row;
 
 /// One column to sort by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,42 +75,6 @@ enum Kind {
 }
 
 impl SortKey {
-    fn expr(self) -> SimpleExpr {
-        let outlet = |column| Expr::col((outlets::Entity, column));
-        let chain = |column| Expr::col((chains::Entity, column));
-        match self {
-            Self::Name => pos(Pos::NameFolded),
-            Self::Chain => chain(chains::Column::NameFolded),
-            Self::Outlet => outlet(outlets::Column::NameFolded),
-            Self::CrmId => outlet(outlets::Column::CrmIdFolded),
-            Self::Address => outlet(outlets::Column::AddressFolded),
-            Self::TimeZone => outlet(outlets::Column::TimeZone),
-            Self::Link => pos(Pos::LinkState),
-            Self::LinkSince => pos(Pos::LinkSince),
-            Self::LastSeenAt => pos(Pos::LastSeenAt),
-            Self::ConnectorVersion => pos(Pos::ConnectorVersionKey),
-            Self::Cause => pos(Pos::Cause),
-            Self::PosState => pos(Pos::PosState),
-            Self::PosVersion => pos(Pos::PosVersionKey),
-            Self::RequiredVersion => chain(chains::Column::RequiredVersionKey),
-            Self::VersionUpdatedAt => pos(Pos::VersionUpdatedAt),
-            Self::LastExchangeAt => pos(Pos::ExchangeSuccessAt),
-            Self::LastAttemptAt => pos(Pos::ExchangeAttemptAt),
-            Self::Error => pos(Pos::ErrorCode),
-            Self::ErrorSince => pos(Pos::ErrorSince),
-            Self::Generation => pos(Pos::Generation),
-            Self::DatabaseCreatedAt => pos(Pos::DbCreatedAt),
-            Self::DatabaseSizeBytes => pos(Pos::DbSizeBytes),
-            Self::UnsentTransactions => pos(Pos::UnsentTransactions),
-            Self::LastReportAt => pos(Pos::LastReportAt),
-            Self::Highlight => Expr::case(pos(Pos::ErrorCode).is_not_null(), Expr::cust("2"))
-                .case(update_required(), Expr::cust("1"))
-                .finally(Expr::cust("0"))
-                // Postgres takes such numbers for narrower ones than every other is.
-                .cast_as("bigint"),
-        }
-    }
-
     fn kind(self) -> Kind {
         match self {
             Self::Name
@@ -158,14 +120,56 @@ pub(crate) enum Held {
 }
 
 impl Held {
-    fn value(&self) -> Option<SimpleExpr> {
+    fn key(&self) -> Key<'_> {
         match self {
-            Self::Nothing => None,
-            Self::Text(text) => Some(Expr::val(text.as_str())),
-            Self::Number(number) => Some(Expr::val(*number)),
-            Self::Time(time) => Some(Expr::val(*time)),
+            Self::Nothing => Key::Nothing,
+            Self::Text(text) => Key::Text(text),
+            Self::Number(number) => Key::Number(*number),
+            Self::Time(time) => Key::Time(*time),
         }
     }
+}
+
+/// A value as it is compared. Those of one column are of one kind, or nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Key<'a> {
+    Text(&'a str),
+    Number(i64),
+    Time(DateTime<Utc>),
+    Nothing,
+}
+
+impl Sort {
+    /// Orders two values of its column: nothing comes last, whatever the direction.
+    fn order(self, one: Key<'_>, other: Key<'_>) -> Ordering {
+        match (one, other) {
+            (Key::Nothing, _) | (_, Key::Nothing) => one.cmp(&other),
+            _ if self.descending => other.cmp(&one),
+            _ => one.cmp(&other),
+        }
+    }
+}
+
+/// Which of two rows comes first; the id breaks ties.
+pub(super) fn compare(one: &Row, other: &Row, sort: &[Sort]) -> Ordering {
+    for sort in sort {
+        let order = sort.order(one.key(sort.key), other.key(sort.key));
+        if order.is_ne() {
+            return order;
+        }
+    }
+    one.id.cmp(&other.id)
+}
+
+/// Where a row stands beside a position.
+pub(super) fn compare_to(row: &Row, after: &Position, sort: &[Sort]) -> Ordering {
+    for (sort, held) in sort.iter().zip(&after.held) {
+        let order = sort.order(row.key(sort.key), held.key());
+        if order.is_ne() {
+            return order;
+        }
+    }
+    row.id.cmp(&after.id)
 }
 
 /// The last row of a page.
@@ -190,57 +194,13 @@ impl Position {
             })
     }
 
-    /// The position of a row that [`apply`] has added its columns to.
-    pub(super) fn of(row: &QueryResult, sort: &[Sort]) -> Result<Self, StoreError> {
-        let held = sort
-            .iter()
-            .enumerate()
-            .map(|(index, sort)| {
-                let column = sort_column(index);
-                let held = match sort.key.kind() {
-                    Kind::Text => row.try_get::<Option<String>>("", &column)?.map(Held::Text),
-                    Kind::Number => row.try_get::<Option<i64>>("", &column)?.map(Held::Number),
-                    Kind::Time => row.try_get::<Option<DateTime<Utc>>>("", &column)?.map(Held::Time),
-                };
-                Ok(held.unwrap_or(Held::Nothing))
-            })
-            .collect::<Result<_, StoreError>>()?;
-        Ok(Self { held, id: row.try_get("", "id")? })
+    /// The position of a row.
+    pub(super) fn of(row: &Row, sort: &[Sort]) -> Self {
+        Self { held: sort.iter().map(|sort| row.held(sort.key)).collect(), id: row.id }
     }
-}
 
-fn sort_column(index: usize) -> String {
-    format!("sort_{index}")
-}
-
-/// Orders a query, and makes it begin after a position.
-pub(super) fn apply(query: &mut SelectStatement, sort: &[Sort], after: Option<&Position>) {
-    for (index, Sort { key, descending }) in sort.iter().enumerate() {
-        let order = if *descending { Order::Desc } else { Order::Asc };
-        query.expr_as(key.expr(), sort_column(index)).order_by_expr_with_nulls(
-            key.expr(),
-            order,
-            NullOrdering::Last,
-        );
+    /// The id of the row.
+    pub(super) fn id(&self) -> Uuid {
+        self.id
     }
-    query.order_by((pos_servers::Entity, Pos::Id), Order::Asc);
-    if let Some(after) = after {
-        query.cond_where(beyond(sort, after));
-    }
-}
-
-/// Rows that come after the position: equal in the first columns, and later in the next one.
-fn beyond(sort: &[Sort], after: &Position) -> Condition {
-    let mut any = Condition::any();
-    let mut equal = Condition::all();
-    for (Sort { key, descending }, held) in sort.iter().zip(&after.held) {
-        let Some(value) = held.value() else {
-            equal = equal.add(key.expr().is_null());
-            continue;
-        };
-        let later = if *descending { key.expr().lt(value.clone()) } else { key.expr().gt(value.clone()) };
-        any = any.add(equal.clone().add(later.or(key.expr().is_null())));
-        equal = equal.add(key.expr().eq(value));
-    }
-    any.add(equal.add(pos(Pos::Id).gt(after.id)))
 }

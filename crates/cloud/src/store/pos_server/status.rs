@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use sea_orm::sea_query::{Expr, ExprTrait, Func, Query};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, Order, Query, SelectStatement};
 use sea_orm::{ConnectionTrait, FromQueryResult, QueryResult};
 use tillwatch_protocol::report::ExchangeError;
 use tillwatch_protocol::rest::job::JobRef;
@@ -81,13 +81,20 @@ async fn heads(
 /// What a POS server at a cursor has not taken yet.
 async fn behind_of(db: &impl ConnectionTrait, chain: Uuid, cursor: i64) -> Result<Behind, StoreError> {
     use loyalty_changes::Column::{ChainId, CreatedAt, Seq};
+    let beyond = |query: &mut SelectStatement| {
+        query
+            .from(loyalty_changes::Entity)
+            .and_where(Expr::col(ChainId).eq(chain))
+            .and_where(Expr::col(Seq).gt(cursor));
+    };
+    // The first of them is the oldest; a minimum would read every row where counting reads the index alone.
+    let mut oldest = Query::select();
+    beyond(oldest.column(CreatedAt).order_by(Seq, Order::Asc).limit(1));
     let mut query = Query::select();
     query
         .expr_as(Func::count(Expr::col(Seq)), "changes")
-        .expr_as(Func::min(Expr::col(CreatedAt)), "oldest_at")
-        .from(loyalty_changes::Entity)
-        .and_where(Expr::col(ChainId).eq(chain))
-        .and_where(Expr::col(Seq).gt(cursor));
+        .expr_as(Expr::SubQuery(None, Box::new(oldest.into())), "oldest_at");
+    beyond(&mut query);
     let Some(row) = db.query_one(&query).await? else { return Ok(Behind::default()) };
     let changes: i64 = row.try_get("", "changes")?;
     Ok(Behind { changes: changes.unsigned_abs(), oldest_at: row.try_get("", "oldest_at")? })
