@@ -9,6 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::archive::KEPT;
+use crate::domain::hindsight::TWICE;
 use crate::domain::job::Change;
 use crate::gateway::write_in_time;
 use crate::http::exchange::touch_stale_chains;
@@ -87,10 +88,13 @@ async fn sweep(state: AppState, pause: Duration) {
         if let Err(error) = close_revoked(&state).await {
             failed("revocations could not be looked at", error);
         }
-        if sweep % SWEEPS_BETWEEN_TOUCHES == 0
-            && let Err(error) = touch_stale_chains(&state).await
-        {
-            failed("statuses of chains could not be raised", error);
+        if sweep % SWEEPS_BETWEEN_TOUCHES == 0 {
+            if let Err(error) = touch_stale_chains(&state).await {
+                failed("statuses of chains could not be raised", error);
+            }
+            if let Err(error) = correct_causes(&state).await {
+                failed("causes could not be put right", error);
+            }
         }
         if sweep % SWEEPS_BETWEEN_REPEATS == 0
             && let Err(error) = repeat_unaccepted(&state, pause).await
@@ -158,7 +162,38 @@ async fn expire(state: AppState, pause: Duration) {
         if let Err(error) = delete_expired(&state).await {
             tracing::error!(error = format!("{error:#}"), "archives whose time is over could not be deleted");
         }
+        if let Err(error) = thin_timelines(&state).await {
+            failed("timelines could not be thinned", error);
+        }
     }
+}
+
+/// Sums up the days that timelines need not tell any more.
+async fn thin_timelines(state: &AppState) -> Result<(), StoreError> {
+    loop {
+        let tx = state.store.write().await?;
+        if !store::timeline::thin(&*tx, Utc::now()).await? {
+            return Ok(());
+        }
+        tx.commit().await?;
+    }
+}
+
+/// Puts right what statuses say of causes when only the passing of time shows it.
+async fn correct_causes(state: &AppState) -> Result<(), StoreError> {
+    let now = Utc::now();
+    let outdated = {
+        let db = state.store.read().await?;
+        let heard_before = now - state.config.patience.https_silence;
+        store::outage::outdated(&db, heard_before, now - TWICE, now).await?
+    };
+    if outdated.is_empty() {
+        return Ok(());
+    }
+    let mut tx = state.store.write().await?;
+    let revision = tx.next_revision().await?;
+    outdated.write(&*tx, now, revision).await?;
+    tx.commit().await
 }
 
 /// Deletes the bytes of archives whose time is over, and uploads that never became one.

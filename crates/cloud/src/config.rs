@@ -111,6 +111,9 @@ pub struct Patience {
     pub ping_every: Duration,
     /// From the last sign of life of a link until it is given up.
     pub silence: Duration,
+    /// From the last heartbeat over HTTPS of a store without a link until it counts as silent: over twice as
+    /// long as connectors wait between two.
+    pub https_silence: Duration,
     /// From the moment at which a store is unknown, as its node or the cloud went away, until it is given up.
     pub return_after_start: Duration,
     /// From a job's request until it is given up when its store went away before it took the job.
@@ -134,6 +137,7 @@ impl Default for Patience {
             hello: Duration::from_secs(10),
             ping_every: Duration::from_secs(HEARTBEAT_SECONDS),
             silence: Duration::from_secs(SILENCE_SECONDS),
+            https_silence: Duration::from_secs(150),
             return_after_start: Duration::from_mins(1),
             acceptance: Duration::from_mins(1),
             renew_every: Duration::from_secs(5),

@@ -11,6 +11,7 @@ pub(crate) mod sso;
 pub(crate) mod events;
 pub(crate) mod outlets;
 pub(crate) mod pos_servers;
+pub(crate) mod timeline;
 
 pub(crate) mod archives;
 pub(crate) mod jobs;

@@ -28,6 +28,7 @@ fn routes() -> OpenApiRouter<AppState> {
     let lists = OpenApiRouter::new()
         .merge(http::outlets::routes())
         .merge(http::pos_servers::routes())
+        .merge(http::timeline::routes())
         .merge(http::jobs::routes())
         .merge(http::admin::routes())
         .layer(CompressionLayer::new().gzip(true));

@@ -13,7 +13,9 @@ pub(crate) mod pos_server;
 
 pub(crate) mod device;
 pub(crate) mod node;
+pub(crate) mod outage;
 pub(crate) mod presence;
+pub(crate) mod timeline;
 
 pub(crate) mod job;
 

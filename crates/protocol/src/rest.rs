@@ -7,6 +7,7 @@ pub mod job;
 pub mod outlet;
 pub mod pos_server;
 pub mod session;
+pub mod timeline;
 
 use serde::{Deserialize, Serialize};
 

@@ -100,28 +100,22 @@ impl Presence {
 
     /// A store that is heard over HTTPS while its link is down.
     pub fn websocket_blocked() -> Self {
-        let (cause, confidence) = (OfflineCause::WebsocketBlocked, Confidence::Likely);
-        Self {
-            state: LinkState::Offline,
-            cause: Some(cause),
-            confidence: Some(confidence),
-            evidence: Vec::new(),
-        }
+        Self::because(OfflineCause::WebsocketBlocked, Confidence::Likely, Vec::new())
     }
 
     /// A store that did not come back after the cloud was away.
     pub fn not_back_after_restart(now: DateTime<Utc>) -> Self {
-        let evidence = evidence("not_back_after_cloud_restart", now, Value::Null);
+        let evidence = evidence(NOT_BACK, now, Value::Null);
         Self::offline(OfflineCause::ConnectionLost, Confidence::Likely, evidence)
     }
 
+    /// A link that is down for this reason.
+    pub fn because(cause: OfflineCause, confidence: Confidence, evidence: Vec<Evidence>) -> Self {
+        Self { state: LinkState::Offline, cause: Some(cause), confidence: Some(confidence), evidence }
+    }
+
     fn offline(cause: OfflineCause, confidence: Confidence, evidence: Evidence) -> Self {
-        Self {
-            state: LinkState::Offline,
-            cause: Some(cause),
-            confidence: Some(confidence),
-            evidence: vec![evidence],
-        }
+        Self::because(cause, confidence, vec![evidence])
     }
 }
 
@@ -182,6 +176,9 @@ pub fn evidence(code: &str, at: DateTime<Utc>, params: Value) -> Evidence {
     Evidence { code: code.to_owned(), at, params }
 }
 
+/// The code of the observation that a store did not come back after the cloud was away.
+pub const NOT_BACK: &str = "not_back_after_cloud_restart";
+
 /// How long a link is down before a heartbeat over HTTPS says more than that it is about to come back.
 const TIME_TO_COME_BACK: TimeDelta = TimeDelta::seconds(20);
 
@@ -193,6 +190,12 @@ pub const HTTPS_HEARTBEAT: &str = "https_heartbeat";
 pub fn is_blocked(offline_since: Option<DateTime<Utc>>, evidence: &[Evidence], now: DateTime<Utc>) -> bool {
     offline_since.is_none_or(|since| now - since >= TIME_TO_COME_BACK)
         || evidence.iter().any(|known| known.code == HTTPS_HEARTBEAT)
+}
+
+/// A store that was heard over HTTPS without a link, and is no longer.
+pub fn fell_silent_over_https(before: &[Evidence], now: DateTime<Utc>) -> Presence {
+    let evidence = with_evidence(before, evidence("https_heartbeat_stopped", now, Value::Null));
+    Presence::because(OfflineCause::ConnectionLost, Confidence::Likely, evidence)
 }
 
 /// The list of observations with one more; an older one of the same kind makes place.

@@ -7,12 +7,15 @@ use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
 };
+use serde_json::json;
 use tillwatch_protocol::ids::{DeviceId, PosServerId};
 use tillwatch_protocol::rest::admin::{CodeState, EnrollmentCode, StoreDevice};
+use tillwatch_protocol::rest::timeline::TimelineKind;
 use uuid::Uuid;
 
-use crate::store::StoreError;
+use crate::domain::timeline::Entry;
 use crate::store::entity::{devices, enrollment_codes, outlets, pos_servers};
+use crate::store::{StoreError, timeline};
 
 use enrollment_codes::Column as Code;
 
@@ -97,6 +100,7 @@ async fn take<C: ConnectionTrait>(
         revoked_at: Set(None),
     };
     device.insert(tx).await?;
+    tell(tx, code.pos_server_id, id, "enrolled", now).await?;
     enrollment_codes::Entity::update_many()
         .col_expr(Code::UsedAt, Expr::value(now))
         .col_expr(Code::DeviceId, Expr::value(id))
@@ -137,13 +141,29 @@ async fn revoke_where<C: ConnectionTrait>(
     which: SimpleExpr,
     now: DateTime<Utc>,
 ) -> Result<bool, StoreError> {
-    let revoked = devices::Entity::update_many()
-        .col_expr(devices::Column::RevokedAt, Expr::value(now))
-        .filter(which)
-        .filter(devices::Column::RevokedAt.is_null())
-        .exec(tx)
-        .await?;
-    Ok(revoked.rows_affected > 0)
+    let valid = devices::Entity::find().filter(which).filter(devices::Column::RevokedAt.is_null());
+    let valid = valid.all(tx).await?;
+    for device in &valid {
+        devices::Entity::update_many()
+            .col_expr(devices::Column::RevokedAt, Expr::value(now))
+            .filter(devices::Column::Id.eq(device.id))
+            .exec(tx)
+            .await?;
+        tell(tx, device.pos_server_id, device.id, "revoked", now).await?;
+    }
+    Ok(!valid.is_empty())
+}
+
+/// Adds what became of an identity to the timeline of its POS server.
+async fn tell<C: ConnectionTrait>(
+    tx: &C,
+    pos_server: Uuid,
+    device: Uuid,
+    code: &str,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let entry = Entry::new(now, TimelineKind::Identity, code, json!({ "device_id": device }));
+    timeline::append(tx, vec![(pos_server.into(), entry)], now).await
 }
 
 /// The identities that were revoked at `since` or later.

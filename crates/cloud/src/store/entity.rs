@@ -4,6 +4,7 @@
 
 pub(crate) mod archives;
 pub(crate) mod audit;
+pub(crate) mod boots;
 pub(crate) mod chains;
 pub(crate) mod devices;
 pub(crate) mod enrollment_codes;
@@ -20,6 +21,7 @@ pub(crate) mod revision;
 pub(crate) mod sessions;
 pub(crate) mod sso_attempts;
 pub(crate) mod sso_identities;
+pub(crate) mod timeline;
 pub(crate) mod transactions;
 pub(crate) mod upload_pieces;
 pub(crate) mod uploads;

@@ -14,13 +14,15 @@ use tillwatch_protocol::link::frame::JobOrder;
 use tillwatch_protocol::rest::job::{Job, JobError, JobKind, JobRef, JobSpec, JobState};
 use tillwatch_protocol::rest::pos_server::LinkState;
 use tillwatch_protocol::rest::session::Permission;
+use tillwatch_protocol::rest::timeline::TimelineKind;
 use uuid::Uuid;
 
 use crate::domain::job::{self, Change};
 use crate::domain::permission::Viewer;
+use crate::domain::timeline::Entry;
 use crate::metrics;
 use crate::store::entity::{jobs, outlets, pos_servers};
-use crate::store::{StoreError, archive, from_text, pos_server, to_text};
+use crate::store::{StoreError, archive, from_text, pos_server, timeline, to_text};
 
 /// The states of jobs that have not ended.
 const ACTIVE: [JobState; 3] = [JobState::Queued, JobState::InProgress, JobState::CancelRequested];
@@ -121,7 +123,9 @@ pub(crate) async fn insert<C: ConnectionTrait>(
     let row = row.insert(tx).await?;
     metrics::job_changed(new.spec.kind(), JobState::Queued);
     touch_status(tx, new.pos_server_id, revision).await?;
-    StoredJob::read(row)
+    let job = StoredJob::read(row)?;
+    tell(tx, &job, "requested", None, new.requested_at).await?;
+    Ok(job)
 }
 
 /// Moves a job to another state, or within it. Gives the job as it is then, or nothing when the change has no
@@ -189,7 +193,30 @@ pub(crate) async fn change<C: ConnectionTrait>(
         metrics::job_changed(before.spec.kind(), state);
         touch_status(tx, before.pos_server_id(), revision).await?;
     }
-    find(tx, id).await
+    let after = find(tx, id).await?;
+    if state.is_terminal()
+        && let Some(job) = &after
+    {
+        let code = job.row.error.as_ref().and_then(|error| error.get("code")).cloned();
+        tell(tx, job, state.as_str(), code, now).await?;
+    }
+    Ok(after)
+}
+
+/// Adds what became of a job to the timeline.
+async fn tell<C: ConnectionTrait>(
+    tx: &C,
+    job: &StoredJob,
+    code: &str,
+    error: Option<Value>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let mut params = json!({ "job_id": job.id(), "job": job.spec.kind() });
+    if let Some(error) = error {
+        params["error"] = error;
+    }
+    let entry = Entry::new(now, TimelineKind::Job, code, params);
+    timeline::append(tx, vec![(job.pos_server_id(), entry)], now).await
 }
 
 /// A reset or a restore makes a new generation, which the next report will confirm.

@@ -2,6 +2,7 @@
 
 mod m0001_first;
 mod m0002_nodes;
+mod m0003_timeline;
 mod m0005_sso;
 mod m0007_admin;
 
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_first::Migration),
             Box::new(m0002_nodes::Migration),
+            Box::new(m0003_timeline::Migration),
             Box::new(m0005_sso::Migration),
             Box::new(m0007_admin::Migration),
         ]

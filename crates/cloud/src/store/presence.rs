@@ -9,16 +9,19 @@ use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, QueryTrait, Set,
 };
 use serde_json::json;
-use tillwatch_protocol::ids::{DeviceId, PosServerId};
+use tillwatch_protocol::ids::{BootId, DeviceId, PosServerId};
 use tillwatch_protocol::link::frame::{Hello, StoreReport};
 use tillwatch_protocol::report::Report;
 use tillwatch_protocol::rest::pos_server::{Link, LinkState, OfflineCause, PosState};
 use uuid::Uuid;
 
+use crate::domain::hindsight::{Outage, looking_back};
 use crate::domain::pos_server::version_key;
 use crate::domain::presence::{self, Presence};
+use crate::domain::timeline::offline;
 use crate::store::entity::{devices, nodes, outlets, pos_servers};
-use crate::store::{StoreError, from_text, to_text};
+use crate::store::timeline::Following;
+use crate::store::{StoreError, from_text, outage, timeline, to_text};
 
 /// The longest text of a store's that is kept as it came, in characters.
 const MAX_TEXT: usize = 2000;
@@ -69,7 +72,13 @@ pub(crate) async fn begin<C: ConnectionTrait>(
     }
     let Some(before) = pos_servers::Entity::find_by_id(id.0).one(tx).await? else { return Ok(None) };
     let epoch = before.session_epoch + 1;
+    let boots = outage::follow_boots(tx, id, before.boot_id, hello.boot_id, now).await?;
     let mut row = link_columns(presence);
+    if presence.state == LinkState::Online
+        && let Some(evidence) = boots.evidence(hello.boot_id, now)
+    {
+        row.evidence = Set(json!([evidence]));
+    }
     if before.link_state != to_text(&presence.state) {
         row.link_since = Set(Some(now));
     }
@@ -97,8 +106,38 @@ pub(crate) async fn begin<C: ConnectionTrait>(
     if written.rows_affected != 1 {
         return Ok(None);
     }
+    if presence.state == LinkState::Online {
+        look_back(tx, &before, hello, now).await?;
+    }
     let outlet = outlets::Entity::find_by_id(before.outlet_id).one(tx).await?;
     Ok(Some(Begun { epoch, before_on: before.node_id, time_zone: outlet.map(|outlet| outlet.time_zone) }))
+}
+
+/// Tells anew why a store was away, now that it is back and says since when it runs.
+async fn look_back<C: ConnectionTrait>(
+    tx: &C,
+    before: &pos_servers::Model,
+    hello: &Hello,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let Link { state: LinkState::Offline, since, last_seen_at, cause, confidence, evidence, .. } =
+        link(before)?
+    else {
+        return Ok(());
+    };
+    let (Some(since), Some(heard_at), Some(cause), Some(confidence), Some(boot_id)) =
+        (since, last_seen_at, cause, confidence, before.boot_id)
+    else {
+        return Ok(());
+    };
+    let outage = Outage { cause, confidence, evidence, heard_at, boot_id: BootId(boot_id) };
+    let Some(corrected) = looking_back(&outage, hello, now) else { return Ok(()) };
+    let truth = corrected.cause.unwrap_or(cause);
+    let mut params = offline(truth, corrected.confidence, &corrected.evidence);
+    if truth != cause {
+        params["first_cause"] = json!(cause);
+    }
+    timeline::amend(tx, PosServerId(before.id), since, params).await
 }
 
 /// Writes how a session ended that was last heard at `heard_at`, unless a newer one has begun.
@@ -137,6 +176,7 @@ pub(crate) async fn revoked<C: ConnectionTrait>(
     revision: i64,
 ) -> Result<(), StoreError> {
     let Some(presence) = presence::after(&presence::End::Revoked, now) else { return Ok(()) };
+    let following = Following::begin(tx, vec![id]).await?;
     let mut row = link_columns(&presence);
     row.revision = Set(revision);
     pos_servers::Entity::update_many()
@@ -145,7 +185,7 @@ pub(crate) async fn revoked<C: ConnectionTrait>(
         .filter(pos_servers::Column::LinkState.eq(to_text(&LinkState::Offline)))
         .exec(tx)
         .await?;
-    Ok(())
+    following.end(tx, now).await
 }
 
 /// Writes a report of the session `epoch`, unless that has ended.
@@ -168,6 +208,29 @@ pub(crate) async fn report<C: ConnectionTrait>(
         .exec(tx)
         .await?;
     Ok(())
+}
+
+/// Of these stores those whose POS server is in another state once [`alive`] is written.
+pub(crate) async fn changed_by_alive<C: ConnectionTrait>(
+    tx: &C,
+    ids: &[PosServerId],
+    pos_answers: bool,
+) -> Result<Vec<PosServerId>, StoreError> {
+    let as_told =
+        if pos_answers { vec![PosState::Running] } else { vec![PosState::NotResponding, PosState::Stopped] };
+    let mut changed = Vec::new();
+    for chunk in ids.chunks(CHUNK) {
+        let ids: Vec<Uuid> = pos_servers::Entity::find()
+            .select_only()
+            .column(pos_servers::Column::Id)
+            .filter(pos_servers::Column::Id.is_in(chunk.iter().map(|id| id.0)))
+            .filter(pos_servers::Column::PosState.is_not_in(as_told.iter().map(to_text)))
+            .into_tuple()
+            .all(tx)
+            .await?;
+        changed.extend(ids.into_iter().map(PosServerId));
+    }
+    Ok(changed)
 }
 
 /// Writes signs of life: of stores whose POS server answers, or of such where it does not.
@@ -264,13 +327,23 @@ async fn change_all<C: ConnectionTrait>(
     now: DateTime<Utc>,
     revision: i64,
 ) -> Result<u64, StoreError> {
+    let ids: Vec<Uuid> = pos_servers::Entity::find()
+        .select_only()
+        .column(pos_servers::Column::Id)
+        .filter(which.clone())
+        .into_tuple()
+        .all(tx)
+        .await?;
+    let count = ids.len() as u64;
+    let following = Following::begin(tx, ids.into_iter().map(PosServerId).collect()).await?;
     let mut row = link_columns(presence);
     row.node_id = Set(None);
     row.link_since = Set(Some(now));
     row.pos_state = Set(to_text(&PosState::Unknown));
     row.revision = Set(revision);
-    let written = pos_servers::Entity::update_many().set(row).filter(which).exec(tx).await?;
-    Ok(written.rows_affected)
+    pos_servers::Entity::update_many().set(row).filter(which).exec(tx).await?;
+    following.end(tx, now).await?;
+    Ok(count)
 }
 
 /// The sessions that a node holds, with their epochs.
@@ -326,7 +399,8 @@ pub(crate) async fn heartbeat<C: ConnectionTrait>(
     };
     let known = [OfflineCause::VersionUnsupported, OfflineCause::CredentialsRevoked]
         .map(|cause| Some(to_text(&cause)));
-    if before.link_state == to_text(&LinkState::Offline) {
+    let never = before.link_state == to_text(&LinkState::NeverConnected);
+    if never || before.link_state == to_text(&LinkState::Offline) {
         // What can't be read any more is not worth more than what is heard now.
         let evidence: Vec<_> = serde_json::from_value(before.evidence).unwrap_or_default();
         let blocked = presence::is_blocked(before.link_since, &evidence, now);
@@ -335,6 +409,10 @@ pub(crate) async fn heartbeat<C: ConnectionTrait>(
         row.evidence = Set(json!(presence::with_evidence(&evidence, heard)));
         if blocked && !known.contains(&before.cause) {
             let blocked = Presence::websocket_blocked();
+            if never {
+                row.link_state = Set(to_text(&blocked.state));
+                row.link_since = Set(Some(now));
+            }
             row.cause = Set(blocked.cause.map(|word| to_text(&word)));
             row.confidence = Set(blocked.confidence.map(|word| to_text(&word)));
         }

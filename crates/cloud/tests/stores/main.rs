@@ -18,3 +18,4 @@ mod jobs;
 mod links;
 mod nodes;
 mod refusals;
+mod timeline;

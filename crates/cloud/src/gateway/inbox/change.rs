@@ -13,7 +13,9 @@ use crate::domain::job;
 use crate::domain::presence::Presence;
 use crate::http::device::Device;
 use crate::store::job::StoredJob;
+use crate::store::outage::{self, Ending};
 use crate::store::presence::{self, Arrival, Begun};
+use crate::store::timeline::Following;
 use crate::store::{self, Store, StoreError, loyalty};
 
 /// Everything that is written together.
@@ -185,19 +187,50 @@ impl Change {
 pub(super) async fn write_together(store: &Store, changes: &mut Vec<Change>) -> Result<(), StoreError> {
     let mut tx = store.write().await?;
     let revision = tx.next_revision().await?;
+    let following = follow(&tx, changes, revision).await?;
     for change in changes.iter_mut() {
         if change.apply(&tx, revision).await.is_err() {
             drop(tx);
             return write_the_good(store, changes).await;
         }
     }
+    following.end(&*tx, Utc::now()).await?;
     tx.commit().await
+}
+
+/// Looks at changes before they are written: puts right what ends of sessions are put down to, and follows what
+/// the timelines of the stores will tell.
+async fn follow(
+    tx: &DatabaseTransaction,
+    changes: &mut [Change],
+    revision: i64,
+) -> Result<Following, StoreError> {
+    let endings = changes.iter_mut().filter_map(|change| match change {
+        Change::End(id, Ended { presence, at, .. }) => Some(Ending { id: *id, at: *at, presence }),
+        _ => None,
+    });
+    let corrections = outage::judge(tx, endings.collect(), Utc::now()).await?;
+    let mut ids: Vec<PosServerId> = corrections.iter().map(|correction| correction.id).collect();
+    for change in changes.iter() {
+        match change {
+            Change::Alive { ids: alive, pos_answers, .. } => {
+                ids.extend(presence::changed_by_alive(tx, alive, *pos_answers).await?);
+            }
+            // It brings nothing that a timeline tells.
+            Change::Took(_) => {}
+            _ => ids.extend(change.whose()),
+        }
+    }
+    let following = Following::begin(tx, ids).await?;
+    outage::correct(tx, &corrections, revision).await?;
+    Ok(following)
 }
 
 /// Writes changes in one transaction, each within a savepoint of its own, and drops those that fail.
 async fn write_the_good(store: &Store, changes: &mut Vec<Change>) -> Result<(), StoreError> {
     let mut tx = store.write().await?;
     let revision = tx.next_revision().await?;
+    let following = follow(&tx, changes, revision).await?;
     let mut good = Vec::with_capacity(changes.len());
     for mut change in std::mem::take(changes) {
         let savepoint = tx.begin().await?;
@@ -215,5 +248,6 @@ async fn write_the_good(store: &Store, changes: &mut Vec<Change>) -> Result<(), 
         }
     }
     *changes = good;
+    following.end(&*tx, Utc::now()).await?;
     tx.commit().await
 }
