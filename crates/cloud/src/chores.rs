@@ -199,6 +199,8 @@ async fn correct_causes(state: &AppState) -> Result<(), StoreError> {
 /// Deletes the bytes of archives whose time is over, and uploads that never became one.
 async fn delete_expired(state: &AppState) -> anyhow::Result<()> {
     let now = Utc::now();
+    // A minute for clocks that differ.
+    state.store.forget_tokens(now - TimeDelta::minutes(1)).await?;
     let (expired, abandoned) = {
         let db = state.store.read().await?;
         (store::archive::expired(&db, now).await?, store::upload::abandoned(&db, now - KEPT).await?)

@@ -27,7 +27,7 @@ pub(crate) use registry::Registry;
 use admission::Arrival;
 
 use crate::error::{ApiError, ApiResult};
-use crate::http::device::Device;
+use crate::http::device::Caller;
 use crate::metrics;
 use crate::state::AppState;
 
@@ -51,7 +51,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 async fn link(
     State(state): State<AppState>,
     arrival: Arrival,
-    device: Device,
+    caller: Caller,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> ApiResult<Response> {
     if state.shutdown.is_cancelled() {
@@ -72,5 +72,5 @@ async fn link(
         return Err(ApiError::invalid_field("sec-websocket-protocol", message));
     }
     let tracker = state.registry.tracker();
-    Ok(upgrade.on_upgrade(move |socket| tracker.track_future(session::run(socket, device, arrival, state))))
+    Ok(upgrade.on_upgrade(move |socket| tracker.track_future(session::run(socket, caller, arrival, state))))
 }

@@ -16,6 +16,7 @@ pub(crate) mod node;
 pub(crate) mod outage;
 pub(crate) mod presence;
 pub(crate) mod timeline;
+pub(crate) mod token;
 
 pub(crate) mod job;
 
@@ -63,14 +64,16 @@ pub struct Store {
     readers: DatabaseConnection,
     /// One connection, so that writes of this process wait here in turn rather than in the database.
     writer: DatabaseConnection,
+    /// Writes what may be undone by a power failure.
+    notes: DatabaseConnection,
     bus: Bus,
 }
 
 impl Store {
     /// Opens the database of a data dir, or at an address, and makes it when it is not there.
     pub async fn open(data_dir: &Path, url: Option<&str>) -> Result<Self, StoreError> {
-        let open::Connections { readers, writer } = open::open(data_dir, url).await?;
-        let store = Self { readers, writer, bus: Bus::new(0) };
+        let open::Connections { readers, writer, notes } = open::open(data_dir, url).await?;
+        let store = Self { readers, writer, notes, bus: Bus::new(0) };
         let tx = store.begin().await?;
         // Of several nodes that start at once one does it, and the others find it done.
         migrations::prepare(&tx).await?;
@@ -151,6 +154,7 @@ impl Store {
     pub async fn close(self) {
         // There is nobody left to tell when closing fails, and nothing is lost by it.
         let _ = self.readers.close().await;
+        let _ = self.notes.close().await;
         let _ = self.writer.close().await;
     }
 }

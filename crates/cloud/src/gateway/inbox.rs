@@ -15,7 +15,7 @@ use tillwatch_protocol::link::frame::StoreReport;
 use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use change::{Ask, Begin, Change, Heartbeat, JobChange, Took};
+pub(crate) use change::{Ask, Begin, Change, Heartbeat, JobChange, NotBegun, Took};
 
 use crate::domain::presence::Presence;
 use crate::metrics;
@@ -211,6 +211,8 @@ mod tests {
     use tillwatch_protocol::link::frame::Hello;
     use uuid::Uuid;
 
+    use crate::store::token::Token;
+
     use super::*;
     use crate::http::device::Device;
     use crate::store::entity::pos_servers;
@@ -247,7 +249,8 @@ mod tests {
             unfinished_jobs: Vec::new(),
             drops: 0,
         };
-        Begin { node: Uuid::now_v7(), device, hello, presence: Presence::online(), at: Utc::now() }
+        let token = Token { id: Uuid::now_v7(), ends_at: Utc::now() };
+        Begin { node: Uuid::now_v7(), device, token, hello, presence: Presence::online(), at: Utc::now() }
     }
 
     /// Hands in a hello of each and then writes once; gives what each was told.
@@ -255,7 +258,7 @@ mod tests {
         inbox: &Inbox,
         store: &Store,
         devices: &[Device],
-    ) -> Vec<Result<Option<Begun>, StoreError>> {
+    ) -> Vec<Result<Result<Begun, NotBegun>, StoreError>> {
         let asked = join_all(devices.iter().map(|device| inbox.ask(hello(*device), Change::Begin)));
         let write = async {
             while inbox.lock().asked.len() < devices.len() {

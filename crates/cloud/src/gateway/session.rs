@@ -15,10 +15,10 @@ use tokio_tungstenite::tungstenite;
 
 use super::admission::Arrival;
 use super::dispatch::Dispatch;
-use super::inbox::{Begin, Change, Ended, Reported};
+use super::inbox::{Begin, Change, Ended, NotBegun, Reported};
 use super::registry::{Command, Place};
 use crate::domain::presence::{self, End, Presence, Violation};
-use crate::http::device::Device;
+use crate::http::device::{Caller, Device};
 use crate::metrics;
 use crate::state::AppState;
 use crate::store::StoreError;
@@ -33,8 +33,9 @@ const RECONNECT_WITHIN_SECONDS: u64 = 10;
 const INTERNAL_ERROR: u16 = 1011;
 
 /// Serves a link from its upgrade to its end.
-pub(super) async fn run(mut socket: WebSocket, device: Device, arrival: Arrival, state: AppState) {
-    let (code, reason) = match serve(&mut socket, device, arrival, &state).await {
+pub(super) async fn run(mut socket: WebSocket, caller: Caller, arrival: Arrival, state: AppState) {
+    let device = caller.device;
+    let (code, reason) = match serve(&mut socket, caller, arrival, &state).await {
         Ok(end) => {
             tracing::debug!(pos_server = %device.pos_server_id, ?end, "a link ended");
             farewell(&end)
@@ -82,7 +83,7 @@ fn cause(end: &End) -> &'static str {
 
 async fn serve(
     socket: &mut WebSocket,
-    device: Device,
+    Caller { device, token }: Caller,
     arrival: Arrival,
     state: &AppState,
 ) -> Result<End, StoreError> {
@@ -102,12 +103,16 @@ async fn serve(
         refused.as_ref().and_then(|end| presence::after(end, now)).unwrap_or_else(Presence::online);
     let unfinished_jobs = hello.unfinished_jobs.clone();
     let told = hello.report.as_ref().map(|report| (report.pos_state == PosState::Running, Instant::now()));
-    let begin = Begin { node: state.node_id, device, hello, presence: standing, at: now };
+    let begin = Begin { node: state.node_id, device, token, hello, presence: standing, at: now };
     let turned_away = |end: End| {
         metrics::hello(cause(&end));
         Ok(end)
     };
-    let Some(begun) = state.inbox.ask(begin, Change::Begin).await? else { return turned_away(End::Revoked) };
+    let begun = match state.inbox.ask(begin, Change::Begin).await? {
+        Ok(begun) => begun,
+        Err(NotBegun::Revoked) => return turned_away(End::Revoked),
+        Err(NotBegun::TokenUsed) => return turned_away(End::Replaced),
+    };
     drop(arrival);
     let Some(place) = state.registry.enter(id, device.id, begun.epoch) else {
         return turned_away(End::Replaced);
@@ -344,7 +349,7 @@ mod tests {
 
     #[test]
     fn an_idle_session_is_small() {
-        fn size<F>(_: impl Fn(WebSocket, Device, Arrival, AppState) -> F) -> usize {
+        fn size<F>(_: impl Fn(WebSocket, Caller, Arrival, AppState) -> F) -> usize {
             size_of::<F>()
         }
         assert!(size(run) <= 4096, "{} bytes", size(run));

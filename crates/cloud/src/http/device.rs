@@ -16,6 +16,7 @@ use crate::error::ApiError;
 use crate::http::extract::bearer;
 use crate::state::AppState;
 use crate::store;
+use crate::store::token::Token;
 
 /// A connector or a POS server that has proved who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,25 @@ pub(crate) struct Device {
 }
 
 impl FromRequestParts<AppState> for Device {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        let Caller { device, token } = Caller::from_request_parts(parts, state).await?;
+        if state.store.spend_token(token).await? { Ok(device) } else { Err(used()) }
+    }
+}
+
+/// A device whose token is used up by what it asks for, together with that: on this node it is refused from now
+/// on, on others only then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caller {
+    /// Who it is.
+    pub device: Device,
+    /// By which token.
+    pub token: Token,
+}
+
+impl FromRequestParts<AppState> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
@@ -49,16 +69,22 @@ impl FromRequestParts<AppState> for Device {
         if device.revoked_at.is_some() {
             return Err(ApiError::new(ErrorCode::CredentialsRevoked, "Enroll this store again."));
         }
-        if !state.seen_tokens.is_new(claims.jti, now) {
-            return Err(ApiError::new(ErrorCode::Unauthorized, "The device token was used before."));
+        let ends_at = DateTime::from_timestamp(claims.exp, 0).ok_or_else(refused)?;
+        let token = Token { id: claims.jti, ends_at };
+        if !state.seen_tokens.is_new(token.id, now) || store::token::is_spent(&db, token).await? {
+            return Err(used());
         }
-        let device = Self { id: claimed, pos_server_id: device.pos_server_id.into() };
+        let device = Device { id: claimed, pos_server_id: device.pos_server_id.into() };
         tracing::Span::current().record("user", tracing::field::display(device.id));
-        Ok(device)
+        Ok(Self { device, token })
     }
 }
 
-/// The ids of tokens that were used. Each is kept at least as long as its token could be accepted.
+fn used() -> ApiError {
+    ApiError::new(ErrorCode::Unauthorized, "The device token was used before.")
+}
+
+/// The ids of tokens that were used here: most that come again need not be looked for. Each is kept at least as long as its token could be accepted.
 #[derive(Debug)]
 pub(crate) struct SeenTokens(Mutex<Generations>);
 

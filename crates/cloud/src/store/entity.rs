@@ -25,4 +25,5 @@ pub(crate) mod timeline;
 pub(crate) mod transactions;
 pub(crate) mod upload_pieces;
 pub(crate) mod uploads;
+pub(crate) mod used_tokens;
 pub(crate) mod users;

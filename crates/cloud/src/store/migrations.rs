@@ -5,6 +5,7 @@ mod m0002_nodes;
 mod m0003_timeline;
 mod m0005_sso;
 mod m0007_admin;
+mod m0009_used_tokens;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use sea_orm_migration::prelude::*;
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_timeline::Migration),
             Box::new(m0005_sso::Migration),
             Box::new(m0007_admin::Migration),
+            Box::new(m0009_used_tokens::Migration),
         ]
     }
 }

@@ -18,6 +18,8 @@ const WRITE_PATIENCE: Duration = Duration::from_secs(15);
 const SQLITE_READERS: u32 = 8;
 /// Connections to Postgres that read at the same time: five nodes stay below its default limit of 100.
 const POSTGRES_READERS: u32 = 16;
+/// Connections of Postgres that write what may be lost.
+const POSTGRES_NOTES: u32 = 2;
 /// How long a read waits for a connection to Postgres; a restart that takes less is not noticed.
 const READ_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the first connection to Postgres may take.
@@ -34,6 +36,8 @@ const POSTGRES_LIMITS: [(&str, &str); 3] =
 pub(super) struct Connections {
     pub(super) readers: DatabaseConnection,
     pub(super) writer: DatabaseConnection,
+    /// Does not wait for the disk.
+    pub(super) notes: DatabaseConnection,
 }
 
 /// Opens the database of a data dir, or at an address. SQLite's is made when it is not there.
@@ -82,7 +86,8 @@ async fn sqlite(data_dir: &Path, url: Option<&str>) -> Result<Connections, Store
     // Jobs and audit entries must outlive a power failure: FULL, on the only connection that writes.
     let writer = connect(1, SqliteSynchronous::Full).await?;
     let readers = connect(SQLITE_READERS, SqliteSynchronous::Normal).await?;
-    Ok(Connections { readers, writer })
+    let notes = connect(1, SqliteSynchronous::Normal).await?;
+    Ok(Connections { readers, writer, notes })
 }
 
 async fn postgres(url: &str) -> Result<Connections, StoreError> {
@@ -119,7 +124,9 @@ async fn postgres(url: &str) -> Result<Connections, StoreError> {
         [("default_transaction_isolation", "read committed"), ("default_transaction_read_only", "off")];
     let readers = pool(POSTGRES_READERS, READ_PATIENCE, options.clone().options(reads));
     let writer = pool(1, WRITE_PATIENCE, options.clone().options(writes));
-    Ok(Connections { readers: readers.into(), writer: writer.into() })
+    let options = options.options(writes).options([("synchronous_commit", "off")]);
+    let notes = pool(POSTGRES_NOTES, WRITE_PATIENCE, options);
+    Ok(Connections { readers: readers.into(), writer: writer.into(), notes: notes.into() })
 }
 
 /// An address that can be shown: without the password.

@@ -324,3 +324,39 @@ async fn a_node_without_links_stops_at_once() {
     b.begin_stop();
     b.stopped().await;
 }
+
+#[tokio::test]
+async fn a_token_is_used_once_on_all_nodes_and_after_a_restart() {
+    let a = Cloud::start().await;
+    let b = Node::beside(&a, hasty(), None).await;
+    let store = a.enrolled("Riga").await;
+    let there = store.at(&b.base);
+    let beat = async |base: &str, token: &str| {
+        let http = reqwest::Client::new();
+        let request = http.post(format!("{base}/api/v1/heartbeat")).bearer_auth(token);
+        let body = json!({"connector_version": "0.1.0", "pos_answers": true});
+        crate::support::answer(request.json(&body)).await
+    };
+    let now = chrono::Utc::now();
+    let (once, linked) = (store.signer.token(now), store.signer.token(now));
+    assert_eq!(beat(&a.base, &once).await.status, 204);
+    assert_eq!(beat(&b.base, &once).await.problem(), (401, "unauthorized"));
+    let mut line = store.open(&linked).await.unwrap();
+    // Two that come at once with the same token: it begins one session.
+    let mut twin = there.open(&linked).await.unwrap();
+    line.say(&ConnectorFrame::Hello(hello())).await;
+    line.welcome_or_close().await.unwrap();
+    twin.say(&ConnectorFrame::Hello(hello())).await;
+    assert_eq!(twin.welcome_or_close().await, Err(close::REPLACED_BY_NEWER_SESSION));
+    assert_eq!(there.open(&linked).await.err().unwrap().problem(), (401, "unauthorized"));
+
+    b.kill();
+    let c = Node::beside(&a, hasty(), None).await;
+    for token in [&once, &linked] {
+        assert_eq!(beat(&c.base, token).await.problem(), (401, "unauthorized"));
+    }
+    let a = a.restart(hasty()).await;
+    for token in [&once, &linked] {
+        assert_eq!(beat(&a.base, token).await.problem(), (401, "unauthorized"));
+    }
+}

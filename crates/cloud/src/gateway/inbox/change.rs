@@ -16,6 +16,7 @@ use crate::store::job::StoredJob;
 use crate::store::outage::{self, Ending};
 use crate::store::presence::{self, Arrival, Begun};
 use crate::store::timeline::Following;
+use crate::store::token::Token;
 use crate::store::{self, Store, StoreError, loyalty};
 
 /// Everything that is written together.
@@ -27,8 +28,8 @@ pub(crate) enum Change {
     Report(PosServerId, Reported),
     /// A session ended.
     End(PosServerId, Ended),
-    /// A session wants to begin; nothing when its identity was revoked.
-    Begin(Box<Ask<Begin, Option<Begun>>>),
+    /// A session wants to begin.
+    Begin(Box<Ask<Begin, Result<Begun, NotBegun>>>),
     /// A store moves one of its jobs; nothing when that has no effect.
     Job(Box<Ask<JobChange, Option<StoredJob>>>),
     /// A store was heard over HTTPS.
@@ -44,12 +45,23 @@ pub(crate) struct Begin {
     pub node: Uuid,
     /// Whose.
     pub device: Device,
+    /// Used up by it.
+    pub token: Token,
     /// What it said.
     pub hello: Hello,
     /// What the link is from now on.
     pub presence: Presence,
     /// When it came.
     pub at: DateTime<Utc>,
+}
+
+/// Why a session does not begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotBegun {
+    /// Its identity was revoked.
+    Revoked,
+    /// Another session has begun with its token.
+    TokenUsed,
 }
 
 /// What a store makes of a job.
@@ -128,11 +140,15 @@ impl Change {
                 presence::end(tx, *id, *epoch, presence, *at, *heard_at, revision).await?;
             }
             Self::Begin(ask) => {
-                let Begin { node, device, hello, presence, at } = &ask.what;
+                let Begin { node, device, token, hello, presence, at } = &ask.what;
                 let Device { id, pos_server_id } = *device;
                 let arrival = Arrival { node: *node, device: id, id: pos_server_id };
-                let begun = presence::begin(tx, arrival, hello, presence, *at, revision).await?;
-                ask.outcome = Some(begun);
+                ask.outcome = Some(if store::token::spend(tx, *token).await? {
+                    let begun = presence::begin(tx, arrival, hello, presence, *at, revision).await?;
+                    begun.ok_or(NotBegun::Revoked)
+                } else {
+                    Err(NotBegun::TokenUsed)
+                });
             }
             Self::Job(ask) => {
                 let JobChange { of, id, change, at } = &ask.what;
