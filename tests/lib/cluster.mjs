@@ -1,0 +1,144 @@
+// What a cloud of several nodes stands on, from the files of deploy/cluster: only ports and paths are a test's own.
+import { mkdirSync, readFileSync, readdirSync, writeFileSync, chmodSync, chownSync } from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { root, start, stop } from '../../scripts/lib/run.mjs';
+import { atEnd } from './at-end.mjs';
+
+/** A file of deploy/cluster with some of its texts replaced, each of which must be there. */
+function rendered(name, replacements) {
+  let text = readFileSync(path.join(root, 'deploy/cluster', name), 'utf8');
+  for (const [from, to] of replacements) {
+    if (!text.includes(from)) throw new Error(`${name} does not say: ${from}`);
+    text = text.replaceAll(from, to);
+  }
+  return text;
+}
+
+/** Ports that nobody listens on now. */
+export async function freePorts(count) {
+  const servers = await Promise.all(
+    Array.from(
+      { length: count },
+      () =>
+        new Promise((resolve, reject) => {
+          const server = net.createServer().once('error', reject);
+          server.listen(0, '127.0.0.1', () => resolve(server));
+        }),
+    ),
+  );
+  const ports = servers.map((server) => server.address().port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+/** Asks every 50 ms until it is true. */
+export async function until(what, ask, patience = 30_000) {
+  const deadline = Date.now() + patience;
+  while (!(await ask())) {
+    if (Date.now() > deadline) throw new Error(`${what}: did not happen in ${patience / 1000} s`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+const listens = (port) =>
+  new Promise((resolve) => {
+    const socket = net.connect(port, '127.0.0.1');
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+    socket.once('connect', () => socket.destroy());
+  });
+
+/** Postgres in a folder of the test; gives its address. */
+export async function postgres(t, folder) {
+  const versions = '/usr/lib/postgresql';
+  const newest = readdirSync(versions).sort((a, b) => Number(b) - Number(a))[0];
+  const bin = (name) => path.join(versions, newest, 'bin', name);
+  // Postgres refuses to run as root.
+  const isRoot = process.getuid() === 0;
+  const as = isRoot ? ['setpriv', '--reuid=postgres', '--regid=postgres', '--init-groups'] : ['env'];
+  const data = path.join(folder, 'postgres');
+  mkdirSync(data, { mode: 0o700 });
+  if (isRoot) {
+    chmodSync(folder, 0o755);
+    const [uid, gid] = ['-u', '-g'].map((flag) => Number(spawnSync('id', [flag, 'postgres']).stdout));
+    chownSync(data, uid, gid);
+  }
+  const made = spawnSync(as[0], [
+    ...as.slice(1),
+    bin('initdb'),
+    `--pgdata=${data}`,
+    '--username=tillwatch',
+    '--auth=trust',
+    '--encoding=UTF8',
+    '--locale=C.UTF-8',
+    '--no-sync',
+  ]);
+  if (made.status !== 0) throw new Error(`initdb: ${made.stderr}`);
+  const own = `\nlisten_addresses = ''\nunix_socket_directories = '${data}'\n`;
+  writeFileSync(path.join(data, 'conf'), rendered('postgresql.conf', [["'1GB'", "'32MB'"]]) + own, {
+    mode: 0o644,
+  });
+  const { child } = await start(
+    as[0],
+    [...as.slice(1), bin('postgres'), '-D', data, `-c`, `config_file=${path.join(data, 'conf')}`],
+    { name: 'postgres' },
+  );
+  atEnd(t, async () => {
+    child.kill('SIGQUIT');
+    await child.exited;
+  });
+  const ready = () => spawnSync(bin('pg_isready'), ['--quiet', `--host=${data}`]).status === 0;
+  await until(`Postgres starts: ${child.output()}`, ready);
+  return `postgres://tillwatch@localhost/postgres?host=${data}`;
+}
+
+/** A NATS server; gives its address. */
+export async function nats(t, folder, port) {
+  const file = path.join(folder, 'nats.conf');
+  writeFileSync(file, rendered('nats.conf', [['10.0.0.22:4222', `127.0.0.1:${port}`]]));
+  const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin`, NATS_PASSWORD: 'of-this-test' };
+  const { child } = await start('nats-server', ['-c', file], { env });
+  atEnd(t, () => stop(child));
+  await until(`NATS starts: ${child.output()}`, () => listens(port));
+  return `nats://tillwatch:of-this-test@127.0.0.1:${port}`;
+}
+
+/** HAProxy before nodes on these ports, with a certificate and its key; gives the public address. */
+export async function haproxy(t, folder, port, nodes, pem) {
+  const file = path.join(folder, 'haproxy.cfg');
+  const [a, b, c] = nodes;
+  const config = rendered('haproxy.cfg', [
+    ['    user haproxy\n    group haproxy\n', ''],
+    ['log /dev/log local0', 'log stderr format raw local0'],
+    ['maxconn 60000', 'maxconn 1000'],
+    ['bind :443 ssl crt /etc/haproxy/tillwatch.pem', `bind 127.0.0.1:${port} ssl crt ${pem}`],
+    ['10.0.0.11:8443', `127.0.0.1:${a}`],
+    ['10.0.0.12:8443', `127.0.0.1:${b}`],
+    ['10.0.0.13:8443', `127.0.0.1:${c}`],
+  ]);
+  writeFileSync(file, config);
+  const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` };
+  const { child } = await start('haproxy', ['-f', file], { env });
+  atEnd(t, async () => {
+    child.kill('SIGKILL');
+    await child.exited;
+  });
+  await until(`HAProxy starts: ${child.output()}`, () => listens(port));
+  return { url: `https://127.0.0.1:${port}`, child };
+}
+
+/** The configuration file of a node. */
+export function nodeConfig(folder, name, port, dataDir) {
+  const file = path.join(folder, `${name}.toml`);
+  const config = rendered('cloud.toml', [
+    ['node_name = "a"', `node_name = "${name}"`],
+    ['listen = "10.0.0.11:8443"', `listen = "127.0.0.1:${port}"`],
+    ['"/var/lib/tillwatch-cloud"', JSON.stringify(dataDir)],
+    ['archives_url = "s3://tillwatch-archives"', `archives_url = "file://${dataDir}/archives"`],
+    ['metrics_listen = "10.0.0.11:9464"', 'metrics_listen = "127.0.0.1:0"'],
+    ['drain = "PT30S"', 'drain = "PT4S"'],
+  ]);
+  writeFileSync(file, config);
+  return file;
+}

@@ -1,0 +1,151 @@
+// Three nodes behind HAProxy, over Postgres and NATS, configured by the files of deploy/cluster: one is killed in the
+// middle of jobs, another is told to stop while requests go on.
+import assert from 'node:assert/strict';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+import { cloudCommand, importFleet, request, signIn, startCloud } from '../../scripts/lib/cloud.mjs';
+import { start, stop } from '../../scripts/lib/run.mjs';
+import { atEnd } from '../lib/at-end.mjs';
+import { freePorts, haproxy, nats, nodeConfig, postgres, until } from '../lib/cluster.mjs';
+import { importLine, program, temporaryFolder } from '../lib/scene.mjs';
+
+const STORES = 9;
+const cluster = ['/usr/lib/postgresql', '/usr/sbin/nats-server', '/usr/sbin/haproxy'].every(existsSync);
+
+test('a cloud of three nodes loses one and stops another', { skip: !cluster }, async (t) => {
+  const folder = temporaryFolder(t);
+  const dataDir = path.join(folder, 'cloud');
+  mkdirSync(dataDir);
+  const cloudProgram = program('tillwatch-cloud');
+  const [natsPort, publicPort, ...nodePorts] = await freePorts(5);
+
+  // A certificate as good as any: the one that a cloud makes for itself.
+  const first = await startCloud(cloudProgram, path.join(folder, 'alone'));
+  await stop(first.child);
+  const pem = path.join(folder, 'public.pem');
+  const key = readFileSync(path.join(path.dirname(first.ca), 'key.pem'), 'utf8');
+  writeFileSync(pem, readFileSync(first.ca, 'utf8') + key, { mode: 0o600 });
+
+  const [databaseUrl, natsUrl] = [await postgres(t, folder), await nats(t, folder, natsPort)];
+  const env = {
+    ...process.env,
+    TILLWATCH_CLOUD_DATABASE_URL: databaseUrl,
+    TILLWATCH_CLOUD_NATS_URL: natsUrl,
+  };
+  const serve = async (name, port) => {
+    const args = ['serve', '--config', nodeConfig(folder, name, port, dataDir)];
+    const ready = (line) => (line.startsWith('listening on ') ? line : undefined);
+    const { child } = await start(cloudProgram, args, { env, ready, name });
+    atEnd(t, () => stop(child, 2000));
+    return child;
+  };
+  const nodes = await Promise.all(['a', 'b', 'c'].map((name, index) => serve(name, nodePorts[index])));
+  const proxy = await haproxy(t, folder, publicPort, nodePorts, pem);
+  const cloud = { url: proxy.url, ca: first.ca };
+
+  // Commands find the cluster by the same environment as the nodes.
+  Object.assign(process.env, env);
+  atEnd(t, () => {
+    delete process.env.TILLWATCH_CLOUD_DATABASE_URL;
+    delete process.env.TILLWATCH_CLOUD_NATS_URL;
+  });
+  const [email, password] = ['admin@tillwatch.example', randomBytes(12).toString('base64url')];
+  const user = ['user', 'add', '--email', email, '--name', 'Test', '--admin', '--password-stdin'];
+  cloudCommand(cloudProgram, [...user, '--data-dir', dataDir], `${password}\n`);
+  const lines = Array.from({ length: STORES }, (_, index) => importLine({ outlet: `Outlet ${index}` }));
+  const { file, stores } = importFleet(cloudProgram, dataDir, lines);
+  await until('HAProxy finds a node', async () => (await request(cloud, 'GET', '/readyz')).status === 204);
+  const api = await signIn(cloud, email, password);
+
+  const fleet = await start(
+    program('tillwatch-fleet'),
+    [
+      'run',
+      '--cloud',
+      cloud.url,
+      '--enrollments',
+      file,
+      '--ca',
+      cloud.ca,
+      '--troubles',
+      'none',
+      '--log-days',
+      '0',
+    ],
+    {},
+  );
+  atEnd(t, () => stop(fleet.child));
+  const links = async () => (await api('GET', '/pos-servers')).items.map((status) => status.link.state);
+  const allOnline = async () => (await links()).every((state) => state === 'online');
+  await until('every store is online', allOnline);
+
+  await t.test('a node killed in the middle of jobs takes none with it', async () => {
+    const from = new Date(Date.now() - 86_400_000).toISOString();
+    const to = new Date(Date.now() + 60_000).toISOString();
+    const logs = { kind: 'retrieve_logs', from, to, max_bytes: 10 * 1024 * 1024, when_offline: 'queue' };
+    // As the desktop does: whoever got no answer asks again with the same key, and gets the same job.
+    const post = async (id, json) => {
+      const headers = { 'idempotency-key': randomUUID() };
+      const target = `/api/v1/pos-servers/${id}/jobs`;
+      let answer;
+      await until(`a job is taken`, async () => {
+        answer = await request(cloud, 'POST', target, { token: api.token, json, headers });
+        return answer.status < 500;
+      });
+      assert.equal(answer.status, 202, JSON.stringify(answer.body));
+      return answer.body.id;
+    };
+    const some = stores.map(({ id }) => post(id, logs));
+    const jobs = await Promise.all(some.slice(0, 3));
+    nodes[0].kill('SIGKILL');
+    jobs.push(...(await Promise.all(some.slice(3))));
+    const now = { kind: 'exchange_now', when_offline: 'queue' };
+    jobs.push(...(await Promise.all(stores.map(({ id }) => post(id, now)))));
+    await until('every job has ended', async () => {
+      const { items } = await api('GET', '/jobs');
+      return items.every((job) => job.finished_at !== null);
+    });
+    const { items } = await api('GET', '/jobs');
+    assert.deepEqual(items.map((job) => job.id).sort(), jobs.sort());
+    assert.deepEqual(
+      items.filter((job) => job.state !== 'succeeded'),
+      [],
+    );
+    await until('every store is back', allOnline);
+  });
+
+  await t.test('a node that is told to stop cuts no request', async () => {
+    let asking = true;
+    const answers = [];
+    const ask = async () => {
+      while (asking) {
+        const answer = await request(cloud, 'GET', '/api/v1/pos-servers', { token: api.token });
+        answers.push(answer.status);
+      }
+    };
+    const asked = Promise.all([ask(), ask(), ask()]);
+    const begun = Date.now();
+    nodes[1].kill('SIGTERM');
+    const { code } = await nodes[1].exited;
+    assert.equal(code, 0, nodes[1].output());
+    assert.ok(Date.now() - begun < 10_000);
+    await until('every store is on the last node', allOnline);
+    asking = false;
+    await asked;
+    assert.ok(answers.length > 100, String(answers.length));
+    assert.deepEqual(
+      answers.filter((status) => status !== 200),
+      [],
+    );
+  });
+
+  await t.test('a node comes back and takes its part', async () => {
+    const again = await serve('a', nodePorts[0]);
+    nodes[2].kill('SIGTERM');
+    assert.equal((await nodes[2].exited).code, 0, nodes[2].output());
+    await until('every store is on the node that came back', allOnline);
+    assert.equal(again.exitCode, null);
+  });
+});
