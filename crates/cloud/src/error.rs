@@ -69,6 +69,11 @@ impl ApiError {
         error
     }
 
+    /// A text with a character that not every database keeps.
+    pub(crate) fn nul() -> Self {
+        Self::new(ErrorCode::InvalidRequest, "No text may have the character U+0000 in it.")
+    }
+
     /// Adds a member to the document.
     pub(crate) fn with(mut self, key: &str, value: Value) -> Self {
         self.extra.insert(key.to_owned(), value);
@@ -97,6 +102,7 @@ impl From<StoreError> for ApiError {
             None => Self::internal(error),
             Some(Trouble::Away) => Self::unavailable("The database does not answer.", error),
             Some(Trouble::Busy) => Self::unavailable("The database has too much to do.", error),
+            Some(Trouble::Nul) => Self::nul(),
             Some(Trouble::Full) => Self::unavailable("The disk of the database is full.", error),
         }
     }

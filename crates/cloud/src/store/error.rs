@@ -39,7 +39,7 @@ pub enum StoreError {
     },
 }
 
-/// A failure that passes, or that an operator can end, without a restart of the cloud.
+/// A failure that is no bug of ours: it passes, or somebody can end it without a restart of the cloud.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
     /// It does not answer: it restarts, or the line to it is cut.
@@ -48,6 +48,8 @@ pub(crate) enum Trouble {
     Busy,
     /// It has no room left.
     Full,
+    /// It takes no text with the character U+0000, which SQLite does.
+    Nul,
 }
 
 impl StoreError {
@@ -103,6 +105,7 @@ fn sqlite_trouble(code: u32) -> Option<Trouble> {
 fn postgres_trouble(code: &str) -> Option<Trouble> {
     match code {
         "53100" => Some(Trouble::Full),
+        "22021" | "22P05" => Some(Trouble::Nul),
         // A lock, a statement or a transaction took too long; the server's own serialisation failures.
         "55P03" | "57014" | "25P03" | "25P04" | "40001" | "40P01" | "53200" | "53300" | "53400" => {
             Some(Trouble::Busy)
@@ -136,6 +139,7 @@ mod tests {
             ("55P03", Some(Trouble::Busy)),
             ("57P01", Some(Trouble::Away)),
             ("08006", Some(Trouble::Away)),
+            ("22021", Some(Trouble::Nul)),
             ("23505", None),
             ("42P01", None),
         ] {

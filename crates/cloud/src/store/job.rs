@@ -149,7 +149,7 @@ pub(crate) async fn change<C: ConnectionTrait>(
         Change::Progress(progress) => row.progress = Set(Some(json!(progress))),
         Change::AskCancel => row.cancel_requested_at = Set(Some(now)),
         Change::Finish { result, error, .. } => {
-            row.result = Set(result.clone().filter(|_| state == JobState::Succeeded));
+            row.result = Set(result.clone().filter(|_| state == JobState::Succeeded).map(without_nul));
             row.error = Set(error.as_ref().map(|error| json!(error)));
         }
         Change::GiveUp => row.error = Set(Some(error("venue_offline", "The venue went offline."))),
@@ -217,6 +217,19 @@ async fn tell<C: ConnectionTrait>(
     }
     let entry = Entry::new(now, TimelineKind::Job, code, params);
     timeline::append(tx, vec![(job.pos_server_id(), entry)], now).await
+}
+
+/// Postgres takes no NUL in a text, and the store must not be refused for one.
+fn without_nul(value: Value) -> Value {
+    match value {
+        Value::String(text) => text.replace('\0', "").into(),
+        Value::Array(items) => items.into_iter().map(without_nul).collect(),
+        Value::Object(members) => {
+            let members = members.into_iter();
+            members.map(|(key, value)| (key.replace('\0', ""), without_nul(value))).collect()
+        }
+        other => other,
+    }
 }
 
 /// A reset or a restore makes a new generation, which the next report will confirm.

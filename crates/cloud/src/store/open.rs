@@ -24,9 +24,6 @@ const POSTGRES_NOTES: u32 = 2;
 const READ_PATIENCE: Duration = Duration::from_secs(5);
 /// How long the first connection to Postgres may take.
 const FIRST_CONNECTION: Duration = Duration::from_secs(10);
-/// A connection that was idle for longer is tried before it is used: Postgres may have restarted.
-const TRUSTED: Duration = Duration::from_secs(1);
-
 /// What Postgres gives up after. A write that stalls must not hold the lock of the whole cluster, and ends
 /// before those that wait for it do.
 const POSTGRES_LIMITS: [(&str, &str); 3] =
@@ -105,15 +102,8 @@ async fn postgres(url: &str) -> Result<Connections, StoreError> {
         PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(patience)
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    if meta.idle_for > TRUSTED {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
+            // Postgres may have restarted since a connection was used last. One more round trip tells.
+            .test_before_acquire(true)
             .connect_lazy_with(options)
     };
     // A read is a view of one moment and can't be more. A write begins by waiting for its turn, and its

@@ -239,3 +239,54 @@ fn the_openapi_document_is_the_one_checked_in() {
     let names: Vec<&str> = calls.filter_map(|call| call["operationId"].as_str()).collect();
     assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
 }
+
+#[tokio::test]
+async fn several_that_start_at_once_make_the_database_together() {
+    let backends = Backends::blank().await;
+    let place = place(&backends);
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            let place = &place;
+            let email = format!("user{number}@example.com");
+            scope.spawn(move || succeed(place, &["user", "add", "--email", &email, "--name", "A"], ""));
+        }
+    });
+    assert!(succeed(&place, &["audit", "verify"], "").starts_with("4 entries, the chain is whole"));
+}
+
+#[tokio::test]
+async fn a_database_that_lets_nobody_in_is_told_in_one_sentence_without_the_password() {
+    let dir = TempDir::new().unwrap();
+    let told = |url: &str| {
+        let told = fail(&folder(dir.path()), &["serve", "--listen", "127.0.0.1:0", "--database-url", url]);
+        assert!(!told.contains("sesame"), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        told
+    };
+    let away = told("postgres://tillwatch:sesame@127.0.0.1:1/cloud");
+    assert!(
+        away.starts_with("error: the database postgres://tillwatch@127.0.0.1:1/cloud can't be opened: "),
+        "{away}"
+    );
+    assert!(away.contains("refused"), "{away}");
+    assert!(told("postgres://tillwatch:sesame@127.0.0.1:x/cloud").contains("address can't be read"));
+    let backends = Backends::new().await;
+    if let Some(cluster) = backends.cluster() {
+        let missing = told(&cluster.url("tillwatch:sesame", "nowhere"));
+        assert!(missing.contains("database \"nowhere\" does not exist"), "{missing}");
+        let wrong = told(&cluster.url("stranger:sesame", "postgres"));
+        assert!(wrong.contains("password authentication failed for user \"stranger\""), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn archives_that_cannot_be_kept_are_told_at_the_start() {
+    let dir = TempDir::new().unwrap();
+    let mut place = folder(dir.path());
+    place.push(("AWS_ENDPOINT_URL", "http://127.0.0.1:1".into()));
+    place.push(("AWS_ACCESS_KEY_ID", "key".into()));
+    place.push(("AWS_SECRET_ACCESS_KEY", "sesame".into()));
+    let told = fail(&place, &["serve", "--listen", "127.0.0.1:0", "--archives-url", "s3://bucket/prefix"]);
+    assert!(told.contains("archives can't be kept at s3://bucket/prefix"), "{told}");
+    assert!(!told.contains("sesame"), "{told}");
+}

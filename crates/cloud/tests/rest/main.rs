@@ -17,6 +17,8 @@ mod admin_users;
 mod command_line;
 mod events;
 mod fleet_import;
+#[cfg(target_os = "linux")]
+mod full_disk;
 mod matrix;
 mod metrics;
 mod outlets;

@@ -94,3 +94,12 @@ async fn the_process_says_that_it_lives_and_serves() {
         assert_eq!(answer.status(), StatusCode::NO_CONTENT);
     }
 }
+
+#[tokio::test]
+async fn a_text_that_not_every_database_keeps_is_refused_by_all() {
+    let cloud = TestCloud::start().await;
+    let admin = cloud.sign_in(ADMIN).await;
+    assert_eq!(admin.get("/pos-servers?q=a%00b").await.problem(), (422, "invalid_request"));
+    let body = serde_json::json!({"email": "a\0@example.com", "password": "x"});
+    assert_eq!(admin.post("/sessions", &body).await.problem(), (422, "invalid_request"));
+}

@@ -2,10 +2,10 @@
 //! Postgres and S3, which are started once a process of tests (`servers.sh`) and end with it. Each test has a
 //! database and a place for archives of its own.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -32,8 +32,8 @@ const SECRET: &str = "a secret of the tests";
 /// What one cloud stands on. It goes away with its test.
 pub(crate) struct Backends {
     pub(crate) data_dir: TempDir,
-    /// Its database in the cluster, if it has one.
-    database: Option<String>,
+    /// Its database in a cluster, if it has one.
+    database: Option<(&'static Cluster, String)>,
     /// Where its archives are in the cluster's bucket.
     prefix: String,
     /// Where else its archives are, when a story has a place of its own for them.
@@ -43,13 +43,33 @@ pub(crate) struct Backends {
 impl Backends {
     /// Fresh ones, of the kind that this run is about.
     pub(crate) async fn new() -> Self {
+        Self::over(cluster(), Some(TEMPLATE)).await
+    }
+
+    /// Fresh ones in which there is nothing yet.
+    pub(crate) async fn blank() -> Self {
+        Self::over(cluster(), None).await
+    }
+
+    /// On servers that nobody else uses; none when this run is not about servers.
+    pub(crate) async fn alone() -> Option<Self> {
+        cluster()?;
+        Some(Self::over(Some(Box::leak(Box::new(Cluster::start()))), Some(TEMPLATE)).await)
+    }
+
+    async fn over(cluster: Option<&'static Cluster>, template: Option<&str>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let data_dir = TempDir::new().unwrap();
-        let database = match cluster() {
-            Some(cluster) => Some(cluster.new_database().await),
+        let database = match cluster {
+            Some(cluster) => Some((cluster, cluster.new_database(template).await)),
             None => None,
         };
         Self { data_dir, database, prefix: Uuid::new_v4().to_string(), bucket: None }
+    }
+
+    /// The servers that these are on.
+    pub(crate) fn cluster(&self) -> Option<&'static Cluster> {
+        self.database.as_ref().map(|(cluster, _)| *cluster)
     }
 
     /// A configuration that names them.
@@ -60,14 +80,14 @@ impl Backends {
             archives: self
                 .bucket
                 .clone()
-                .or_else(|| cluster().map(|cluster| bucket(cluster.s3, &self.prefix))),
+                .or_else(|| self.cluster().map(|cluster| bucket(cluster.s3, &self.prefix))),
             ..Config::new(self.data_dir.path())
         }
     }
 
     /// The folder in which the bytes of archives end up, whoever keeps them.
     pub(crate) fn archives(&self) -> PathBuf {
-        match cluster() {
+        match self.cluster() {
             Some(cluster) => cluster.directory.join("s3").join(BUCKET).join(&self.prefix),
             None => self.data_dir.path().join("archives"),
         }
@@ -75,7 +95,7 @@ impl Backends {
 
     /// The address of the database, when it is not the one in the data dir.
     pub(crate) fn database_url(&self) -> Option<String> {
-        Some(cluster()?.url(self.database.as_ref()?))
+        self.database.as_ref().map(|(cluster, database)| cluster.url("tillwatch", database))
     }
 
     /// The database, as the command line opens it.
@@ -98,7 +118,7 @@ impl Backends {
 
 impl Drop for Backends {
     fn drop(&mut self) {
-        if let (Some(cluster), Some(database)) = (cluster(), self.database.take()) {
+        if let Some((cluster, database)) = self.database.take() {
             cluster.ended.lock().unwrap_or_else(PoisonError::into_inner).push(database);
         }
     }
@@ -116,26 +136,29 @@ fn cluster() -> Option<&'static Cluster> {
         .as_ref()
 }
 
-/// Postgres and S3; a broker of messages belongs here as well. One of each a process.
-struct Cluster {
+/// Postgres and S3; a broker of messages belongs here as well.
+pub(crate) struct Cluster {
     directory: PathBuf,
     s3: SocketAddr,
     /// Databases whose tests have ended.
     ended: Mutex<Vec<String>>,
-    /// The servers stop when its standard input closes.
-    _servers: Child,
+    /// What they are told, and where they say that it is done. They stop when the first of these closes.
+    servers: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
+    _process: Child,
 }
 
 impl Cluster {
     fn start() -> Self {
-        let mut servers = Command::new("sh")
+        let mut process = Command::new("sh")
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/shared/servers.sh"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut directory = String::new();
-        BufReader::new(servers.stdout.take().unwrap()).read_line(&mut directory).unwrap();
+        let (told, mut said) =
+            (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
+        said.read_line(&mut directory).unwrap();
         assert!(!directory.is_empty(), "the servers did not start");
         let directory = PathBuf::from(directory.trim_end());
         // Tests have runtimes of their own, which end with them.
@@ -146,7 +169,8 @@ impl Cluster {
             let serve = async { serve_s3(TcpListener::from_std(listener).unwrap(), &root).await };
             Runtime::new().unwrap().block_on(serve);
         });
-        let cluster = Self { directory, s3, ended: Mutex::default(), _servers: servers };
+        let servers = Mutex::new((told, said));
+        let cluster = Self { directory, s3, ended: Mutex::default(), servers, _process: process };
         std::thread::scope(|scope| {
             let prepare = || Runtime::new().unwrap().block_on(cluster.prepare());
             scope.spawn(prepare).join().unwrap();
@@ -156,27 +180,37 @@ impl Cluster {
 
     /// Makes the database that those of the tests are copied from.
     async fn prepare(&self) {
-        execute(&self.url(MAINTENANCE), &format!("CREATE DATABASE {TEMPLATE}")).await;
-        let store = Store::open(Path::new("nowhere"), Some(&self.url(TEMPLATE))).await.unwrap();
+        let maintenance = self.url("tillwatch", MAINTENANCE);
+        execute(&maintenance, &format!("CREATE DATABASE {TEMPLATE}")).await;
+        execute(&maintenance, "CREATE ROLE stranger LOGIN PASSWORD 'open sesame'").await;
+        let store = Store::open(Path::new("nowhere"), Some(&self.url("tillwatch", TEMPLATE))).await.unwrap();
         store.close().await;
     }
 
-    fn url(&self, database: &str) -> String {
-        format!(
-            "postgres://tillwatch@localhost/{database}?host={}",
-            self.directory.join("postgres").display()
-        )
+    /// The address of a database, for a user or a `user:password`.
+    pub(crate) fn url(&self, user: &str, database: &str) -> String {
+        format!("postgres://{user}@localhost/{database}?host={}", self.directory.join("postgres").display())
     }
 
-    async fn new_database(&self) -> String {
+    /// Starts or stops a server, as `servers.sh` calls it. Stopped, it does not say goodbye.
+    pub(crate) fn tell(&self, line: &str) {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        writeln!(servers.0, "{line}").unwrap();
+        let mut said = String::new();
+        servers.1.read_line(&mut said).unwrap();
+        assert_eq!(said, "done\n", "{line}");
+    }
+
+    async fn new_database(&self, template: Option<&str>) -> String {
         let name = format!("test_{}", Uuid::new_v4().simple());
         let ended = std::mem::take(&mut *self.ended.lock().unwrap_or_else(PoisonError::into_inner));
-        let maintenance = connect(&self.url(MAINTENANCE)).await;
+        let maintenance = connect(&self.url("tillwatch", MAINTENANCE)).await;
         for database in ended {
             let drop = format!("DROP DATABASE {database} WITH (FORCE)");
             maintenance.execute_unprepared(&drop).await.unwrap();
         }
-        let create = format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}");
+        let template = template.unwrap_or("template1");
+        let create = format!("CREATE DATABASE {name} TEMPLATE {template}");
         maintenance.execute_unprepared(&create).await.unwrap();
         maintenance.close().await.unwrap();
         name

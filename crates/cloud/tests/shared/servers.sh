@@ -1,6 +1,7 @@
 #!/bin/sh
 # The servers of a cluster for one process of tests. They run until standard input ends, which it does with that
-# process, however it ends; then they stop and leave nothing behind. Prints the directory once all are there.
+# process, however it ends; then they stop and leave nothing behind. Prints the directory once all are there, and
+# then a line for each line that it is told: `postgres start` or `postgres stop`.
 set -eu
 
 bin=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -1)
@@ -17,7 +18,7 @@ as_postgres() {
 
 stop() {
     trap - EXIT INT TERM
-    as_postgres "$bin/pg_ctl" --silent --pgdata="$directory/postgres" --mode=immediate stop >/dev/null 2>&1 || true
+    stop_postgres 2>/dev/null || true
     rm -rf "$directory"
 }
 trap stop EXIT INT TERM
@@ -32,6 +33,9 @@ fi
 # A language whose order is not that of the bytes: what relies on bytes must say so itself.
 as_postgres "$bin/initdb" --pgdata=postgres --username=tillwatch --auth=trust --encoding=UTF8 \
     --locale-provider=icu --icu-locale=en-US --locale=C.UTF-8 --no-sync >initdb.log 2>&1 || { cat initdb.log >&2; exit 1; }
+# One who is asked for a password.
+echo 'local all stranger scram-sha-256' | cat - postgres/pg_hba.conf >pg_hba.conf
+cat pg_hba.conf >postgres/pg_hba.conf
 cat >>postgres/postgresql.conf <<END
 listen_addresses = ''
 unix_socket_directories = '$directory/postgres'
@@ -41,8 +45,21 @@ fsync = off
 full_page_writes = off
 log_min_messages = fatal
 END
-as_postgres "$bin/pg_ctl" --silent --wait --pgdata="$directory/postgres" --log="$directory/postgres/log" start \
-    >/dev/null || { cat postgres/log >&2; exit 1; }
+start_postgres() {
+    as_postgres "$bin/pg_ctl" --silent --wait --pgdata="$directory/postgres" --log="$directory/postgres/log" start \
+        >/dev/null || { cat postgres/log >&2; exit 1; }
+}
 
+stop_postgres() {
+    as_postgres "$bin/pg_ctl" --silent --pgdata="$directory/postgres" --mode=immediate stop >/dev/null
+}
+
+start_postgres
 echo "$directory"
-cat >/dev/null
+while read -r line; do
+    case $line in
+    'postgres start') start_postgres ;;
+    'postgres stop') stop_postgres ;;
+    esac
+    echo done
+done

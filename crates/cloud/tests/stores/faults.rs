@@ -1,12 +1,18 @@
 //! What the cloud stands on fails, and comes back.
 
+use std::time::Duration;
+
+use serde_json::json;
 use tempfile::TempDir;
 use tillwatch_cloud::config::Limits;
+use tillwatch_protocol::link::frame::{CloudFrame, ConnectorFrame, JobFinished};
+use tillwatch_protocol::rest::job::JobState;
 use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
 
 use crate::archives::{append, collecting, create, head, hex, noise, walk};
 use crate::backends::{Backends, bucket, serve_s3};
-use crate::support::{Cloud, hasty};
+use crate::support::{Cloud, SOON, hasty, report};
 
 #[tokio::test]
 async fn an_upload_and_a_download_wait_for_s3_to_come_back() {
@@ -67,4 +73,60 @@ async fn each_piece_of_an_upload_is_hashed_once() {
     assert_eq!(append(&store, &location, 2000, &content[2000..], &content[2000..]).await.status, 204);
     let path = format!("/archives/{}/content", location.rsplit('/').next().unwrap());
     assert_eq!(admin.get(&path).await.problem(), (500, "internal"));
+}
+
+#[tokio::test]
+async fn postgres_goes_and_comes_back_and_nothing_is_lost() {
+    // Only where there is a Postgres.
+    let Some(backends) = Backends::alone().await else { return };
+    let postgres = backends.cluster().unwrap();
+    let cloud = Cloud::on(backends, hasty(), Limits::default()).await;
+    let admin = cloud.admin().await;
+    let store = cloud.enrolled("Riga").await;
+    let mut line = store.connect().await;
+    admin.when(&store, |status| status["link"]["state"] == "online").await;
+
+    postgres.tell("postgres stop");
+    let refused = admin.get("/pos-servers").await;
+    assert_eq!(refused.problem(), (503, "unavailable"));
+    assert!(!refused.header("retry-after").is_empty());
+    let ready = || async { reqwest::get(format!("{}/readyz", cloud.base)).await.unwrap().status() };
+    assert_eq!(ready().await, 503);
+    // The link is still there, and what is told on it now is written when that can be done.
+    let mut newer = report();
+    newer.report.pos_version = Some("34.9.0".into());
+    line.say(&ConnectorFrame::Report { report: newer }).await;
+
+    postgres.tell("postgres start");
+    let started = Instant::now();
+    while ready().await != 204 {
+        assert!(started.elapsed() < SOON);
+        sleep(Duration::from_millis(20)).await;
+    }
+    let status = admin.when(&store, |status| status["pos"]["version"] == "34.9.0").await;
+    assert_eq!(status["link"]["state"], "online");
+    let job = admin.started(&store, &json!({"kind": "diagnose"})).await;
+    assert_eq!(line.job().await.id, job);
+
+    // Shorter than anybody waits: it is not noticed.
+    postgres.tell("postgres stop");
+    postgres.tell("postgres start");
+    line.say(&ConnectorFrame::JobAccepted { id: job }).await;
+    admin.when_job(job, "in_progress").await;
+}
+
+#[tokio::test]
+async fn a_result_with_a_character_that_cannot_be_kept_ends_its_job_all_the_same() {
+    let cloud = Cloud::start().await;
+    let admin = cloud.admin().await;
+    let store = cloud.enrolled("Riga").await;
+    let mut line = store.connect().await;
+    let job = admin.started(&store, &json!({"kind": "diagnose"})).await;
+    line.job().await;
+    line.say(&ConnectorFrame::JobAccepted { id: job }).await;
+    let result = Some(json!({"checks": [{"name": "d\0ns", "ok": true, "millis": 1, "detail": "\0"}]}));
+    let finished = JobFinished { id: job, state: JobState::Succeeded, result, error: None };
+    line.say(&ConnectorFrame::JobFinished(finished)).await;
+    assert_eq!(line.hear().await, CloudFrame::Ack { id: job });
+    assert_eq!(admin.when_job(job, "succeeded").await["result"]["checks"][0]["name"], "dns");
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may end by a panic, in its helpers too")]
 
+#[expect(dead_code, reason = "stories of the command line use more of it")]
 #[path = "../shared/backends.rs"]
 mod backends;
 mod cluster;

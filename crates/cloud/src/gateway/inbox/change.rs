@@ -205,9 +205,10 @@ pub(super) async fn write_together(store: &Store, changes: &mut Vec<Change>) -> 
     let revision = tx.next_revision().await?;
     let following = follow(&tx, changes, revision).await?;
     for change in changes.iter_mut() {
-        if change.apply(&tx, revision).await.is_err() {
+        if let Err(error) = change.apply(&tx, revision).await {
             drop(tx);
-            return write_the_good(store, changes).await;
+            // Where the database is away or full, none of them is to blame.
+            return if is_to_blame(&error) { write_the_good(store, changes).await } else { Err(error) };
         }
     }
     following.end(&*tx, Utc::now()).await?;
@@ -242,28 +243,35 @@ async fn follow(
     Ok(following)
 }
 
+/// Whether the change that met an error is the reason for it.
+fn is_to_blame(error: &StoreError) -> bool {
+    matches!(error.trouble(), None | Some(store::Trouble::Nul))
+}
+
 /// Writes changes in one transaction, each within a savepoint of its own, and drops those that fail.
 async fn write_the_good(store: &Store, changes: &mut Vec<Change>) -> Result<(), StoreError> {
     let mut tx = store.write().await?;
     let revision = tx.next_revision().await?;
     let following = follow(&tx, changes, revision).await?;
-    let mut good = Vec::with_capacity(changes.len());
-    for mut change in std::mem::take(changes) {
+    let mut bad = Vec::new();
+    for (index, change) in changes.iter_mut().enumerate() {
         let savepoint = tx.begin().await?;
         match change.apply(&savepoint, revision).await {
-            Ok(()) => {
-                savepoint.commit().await?;
-                good.push(change);
-            }
+            Ok(()) => savepoint.commit().await?,
+            Err(error) if !is_to_blame(&error) => return Err(error),
             Err(error) => {
                 savepoint.rollback().await?;
                 let error = format!("{:#}", anyhow::Error::from(error));
                 let pos_server = change.whose().map(tracing::field::display);
                 tracing::error!(error, pos_server, "what a store said can't be written");
+                bad.push(index);
             }
         }
     }
-    *changes = good;
     following.end(&*tx, Utc::now()).await?;
-    tx.commit().await
+    tx.commit().await?;
+    for index in bad.into_iter().rev() {
+        changes.remove(index);
+    }
+    Ok(())
 }
