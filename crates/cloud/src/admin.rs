@@ -11,16 +11,18 @@ pub(crate) mod enrollment;
 pub(crate) mod fleet;
 pub(crate) mod grants;
 pub(crate) mod places;
+pub(crate) mod service_tokens;
 pub(crate) mod users;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tillwatch_protocol::ids::{ChainId, OutletId};
 use tillwatch_protocol::rest::admin::Imported;
+use tillwatch_protocol::rest::service_token::{ServiceToken, TokenScope};
 use tillwatch_protocol::rest::session::{Permission, User};
 
 use crate::domain::audit::{Actor, Entry};
 use crate::domain::user;
-use crate::store::{Store, audit, chain, outlet, sso, user as kept_users};
+use crate::store::{Store, audit, chain, outlet, pos_server, service_token, sso, user as kept_users};
 
 pub use crate::store::audit::Chain as AuditChain;
 pub use crate::store::grant::Scope;
@@ -124,6 +126,50 @@ pub async fn require_version(
     let mut tx = store.write().await?;
     let id = the_one("chain", chain_name, chain::named(&*tx, chain_name).await?)?;
     places::require_version(&mut tx, Actor::CommandLine, id, Some(version), now).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Where a service token is to be good, as an operator names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenScopeName {
+    /// A POS server, by id or unique name.
+    PosServer(String),
+    /// A chain, by id or name.
+    Chain(String),
+}
+
+/// Makes a service token. The second is the token itself: it is returned and kept nowhere.
+pub async fn add_token(
+    store: &Store,
+    name: &str,
+    scope: &TokenScopeName,
+    permission: Permission,
+    now: DateTime<Utc>,
+) -> Result<(ServiceToken, String), AdminError> {
+    let tx = store.write().await?;
+    let scope = match scope {
+        TokenScopeName::PosServer(name) => {
+            TokenScope::PosServer(the_one("POS server", name, pos_server::named(&*tx, name).await?)?)
+        }
+        TokenScopeName::Chain(name) => {
+            TokenScope::Chain(the_one("chain", name, chain::named(&*tx, name).await?)?)
+        }
+    };
+    let made = service_tokens::add(&tx, Actor::CommandLine, name, scope, permission, now).await?;
+    tx.commit().await?;
+    Ok(made)
+}
+
+/// Every service token, the newest first; revoked ones too.
+pub async fn list_tokens(store: &Store) -> Result<Vec<ServiceToken>, AdminError> {
+    Ok(service_token::list(&store.read().await?).await?)
+}
+
+/// Revokes a service token, by id or name.
+pub async fn revoke_token(store: &Store, name: &str, now: DateTime<Utc>) -> Result<(), AdminError> {
+    let tx = store.write().await?;
+    service_tokens::revoke(&tx, Actor::CommandLine, name, now).await?;
     tx.commit().await?;
     Ok(())
 }

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use chrono::Utc;
+use chrono::{DateTime, SecondsFormat, Utc};
 use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
-use tillwatch_cloud::admin::{self, AuditChain, ScopeName};
+use tillwatch_cloud::admin::{self, AuditChain, ScopeName, TokenScopeName};
 use tillwatch_cloud::config::{Archives, Config, Secret, SsoProvider, Tls, default_data_dir};
 use tillwatch_cloud::store::Store;
 use tillwatch_protocol::rest::session::Permission;
@@ -39,6 +39,9 @@ enum Command {
     /// Says which POS version stores must have.
     #[command(subcommand)]
     Release(Release),
+    /// Makes and revokes service tokens, for programs of third parties.
+    #[command(subcommand)]
+    Token(Token),
     /// Looks after the audit trail.
     #[command(subcommand)]
     Audit(Audit),
@@ -181,6 +184,47 @@ enum Release {
 }
 
 #[derive(Debug, Subcommand)]
+enum Token {
+    /// Makes a token and prints it, this once.
+    Add {
+        /// Whose it is, such as the integrator's name.
+        #[arg(long)]
+        name: String,
+        #[command(flatten)]
+        scope: TokenScopeArgs,
+        /// For what it is good.
+        #[arg(long, value_name = "P", value_parser = permission_parser())]
+        permission: Permission,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Prints all tokens as CSV, without their secrets.
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Ends a token: it is refused from then on.
+    Revoke {
+        /// The token's name or id.
+        #[arg(long)]
+        name: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct TokenScopeArgs {
+    /// At this POS server, by id or unique name.
+    #[arg(long, value_name = "ID")]
+    pos_server: Option<String>,
+    /// At every POS server of this chain, by id or name.
+    #[arg(long, value_name = "ID")]
+    chain: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
 enum Audit {
     /// Checks the chain of hashes.
     Verify {
@@ -291,6 +335,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
             admin::require_version(&store, &chain, &pos_version, now).await?;
             store.close().await;
         }
+        Command::Token(token) => manage_token(token).await?,
         Command::Audit(Audit::Verify { place }) => {
             let store = place.open().await?;
             match admin::verify_audit(&store).await? {
@@ -299,6 +344,56 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
             }
         }
         Command::Openapi => writeln!(out, "{:#}", tillwatch_cloud::openapi())?,
+    }
+    Ok(())
+}
+
+async fn manage_token(token: Token) -> anyhow::Result<()> {
+    let now = Utc::now();
+    let mut out = std::io::stdout();
+    match token {
+        Token::Add { name, scope, permission, place } => {
+            let store = place.open().await?;
+            let scope = scope.name();
+            let (_, secret) = admin::add_token(&store, &name, &scope, permission, now).await?;
+            store.close().await;
+            writeln!(out, "{secret}")?;
+        }
+        Token::List { place } => {
+            let store = place.open().await?;
+            let tokens = admin::list_tokens(&store).await?;
+            store.close().await;
+            let mut csv = csv::Writer::from_writer(out);
+            csv.write_record([
+                "id",
+                "name",
+                "scope",
+                "permission",
+                "created_at",
+                "last_used_at",
+                "revoked_at",
+            ])?;
+            let time = |at: Option<DateTime<Utc>>| {
+                at.map_or_else(String::new, |at| at.to_rfc3339_opts(SecondsFormat::Secs, true))
+            };
+            for token in tokens {
+                csv.write_record([
+                    token.id.to_string(),
+                    token.name,
+                    token.scope.to_string(),
+                    token.permission.as_str().into(),
+                    time(Some(token.created_at)),
+                    time(token.last_used_at),
+                    time(token.revoked_at),
+                ])?;
+            }
+            csv.flush()?;
+        }
+        Token::Revoke { name, place } => {
+            let store = place.open().await?;
+            admin::revoke_token(&store, &name, now).await?;
+            store.close().await;
+        }
     }
     Ok(())
 }
@@ -407,6 +502,15 @@ impl Place {
     async fn open(self) -> anyhow::Result<Store> {
         let data_dir = self.data_dir.unwrap_or_else(default_data_dir);
         Ok(Store::open(&data_dir, self.database_url.as_deref()).await?)
+    }
+}
+
+impl TokenScopeArgs {
+    fn name(self) -> TokenScopeName {
+        match (self.pos_server, self.chain) {
+            (Some(pos_server), _) => TokenScopeName::PosServer(pos_server),
+            (None, chain) => TokenScopeName::Chain(chain.unwrap_or_default()),
+        }
     }
 }
 

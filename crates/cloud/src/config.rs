@@ -3,6 +3,7 @@
 mod archives;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -66,12 +67,22 @@ pub struct Limits {
     /// Links between their request and their welcome; more than these are sent away for some seconds. A
     /// store that is far away takes half a second, so that these are about a thousand a second.
     pub arrivals: usize,
+    /// Requests of third parties in a second, by one service token or user to all stores together.
+    pub relays_by_caller: NonZeroU32,
+    /// Requests of third parties in a second, to one store by all together.
+    pub relays_to_store: NonZeroU32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { handshakes: cores.div_ceil(2), arrivals: 512 }
+        let times = |number| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+        Self {
+            handshakes: cores.div_ceil(2),
+            arrivals: 512,
+            relays_by_caller: times(1000),
+            relays_to_store: times(100),
+        }
     }
 }
 

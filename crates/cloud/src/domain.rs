@@ -10,6 +10,7 @@ pub mod timeline;
 pub mod archive;
 pub mod exchange;
 pub mod job;
+pub mod relay;
 
 pub mod audit;
 pub mod fleet;

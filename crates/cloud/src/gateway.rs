@@ -1,13 +1,15 @@
 //! The gateway: where connectors' links end.
 //!
-//! `admission` keeps a crowd at the door; `session` is the life of one WebSocket; `registry` knows who is here; `dispatch` carries what a frame says
-//! about jobs into the database; `inbox` gathers what stores say and writes it together.
+//! `admission` keeps a crowd at the door; `session` is the life of one WebSocket; `registry` knows who is here;
+//! `dispatch` carries what a frame says about jobs into the database; `relay` takes requests of third parties to a
+//! store and back; `inbox` gathers what stores say and writes it together.
 
 mod admission;
 mod dispatch;
 mod inbox;
 mod links;
 mod registry;
+mod relay;
 mod session;
 
 use axum::extract::State;
@@ -23,6 +25,7 @@ pub(crate) use admission::Admission;
 pub(crate) use inbox::{Change, Heartbeat, Inbox, Took, write_in_time};
 pub(crate) use links::Links;
 pub(crate) use registry::Registry;
+pub(crate) use relay::{Unanswered, ask};
 
 use admission::Arrival;
 

@@ -16,6 +16,7 @@ pub(crate) mod timeline;
 pub(crate) mod archives;
 pub(crate) mod jobs;
 pub(crate) mod loyalty;
+pub(crate) mod relay;
 
 pub(crate) mod device;
 pub(crate) mod enroll;

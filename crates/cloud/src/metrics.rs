@@ -42,6 +42,8 @@ const ALL: &[(&str, Kind, &str)] = &[
     ("tillwatch_jobs", Kind::Gauge, "Jobs of the whole cloud that have not ended"),
     ("tillwatch_pos_servers", Kind::Gauge, "POS servers of the whole cloud, by the state of their link"),
     ("tillwatch_pos_servers_failing", Kind::Gauge, "POS servers whose last exchange failed, by error"),
+    ("tillwatch_relays_total", Kind::Counter, "Requests of third parties, by outcome"),
+    ("tillwatch_relay_seconds", Kind::Histogram, "From a third party's request to its answer or refusal"),
     ("tillwatch_exchanges_total", Kind::Counter, "Exchange calls, by outcome"),
     ("tillwatch_exchange_errors_reported_total", Kind::Counter, "Failed exchanges that stores reported"),
     ("tillwatch_store_write_wait_seconds", Kind::Histogram, "How long a write waited for its turn"),
@@ -109,6 +111,13 @@ pub(crate) fn dispatched(took: Duration) {
 /// A job came into a state.
 pub(crate) fn job_changed(kind: JobKind, state: JobState) {
     counter!("tillwatch_job_changes_total", "kind" => kind.as_str(), "state" => state.as_str()).increment(1);
+}
+
+/// A third party's request was answered by its store, or refused.
+pub(crate) fn relayed(outcome: Result<(), ErrorCode>, took: Duration) {
+    let outcome = outcome.map_or_else(ErrorCode::as_str, |()| "answered");
+    counter!("tillwatch_relays_total", "outcome" => outcome).increment(1);
+    histogram!("tillwatch_relay_seconds").record(took);
 }
 
 /// An exchange call was answered.

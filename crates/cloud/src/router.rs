@@ -39,6 +39,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .merge(http::events::routes())
         .merge(http::archives::routes())
         .merge(http::loyalty::routes())
+        .merge(http::relay::routes())
         .merge(http::enroll::routes())
         .merge(http::heartbeat::routes())
         .merge(http::exchange::routes())

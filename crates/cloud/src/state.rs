@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::gateway;
 use crate::http::device::SeenTokens;
 use crate::http::exchange::{Checksums, StaleChains};
+use crate::http::relay::Rates;
 use crate::http::session::SignInGuard;
 use crate::http::uploads::Digests;
 use crate::sso::Providers;
@@ -43,6 +44,8 @@ pub(crate) struct AppState {
     pub(crate) admission: gateway::Admission,
     /// What stores told and is not written yet.
     pub(crate) inbox: gateway::Inbox,
+    /// How often third parties have asked stores.
+    pub(crate) relay_rates: Arc<Rates>,
     /// Where archives are.
     pub(crate) blobs: Blobs,
     /// Sums of archives on their way.
@@ -72,6 +75,7 @@ impl AppState {
             }
             None => None,
         };
+        let relay_rates = Arc::new(Rates::new(&config.limits));
         Ok(Self {
             links: gateway::Links::new(node_id, registry.clone(), nats),
             admission: gateway::Admission::new(&config.limits),
@@ -85,6 +89,7 @@ impl AppState {
             seen_tokens: Arc::new(SeenTokens::new(Utc::now())),
             registry,
             inbox: gateway::Inbox::default(),
+            relay_rates,
             blobs,
             digests: Arc::default(),
             checksums: Arc::default(),

@@ -26,6 +26,7 @@ pub(crate) mod upload;
 pub(crate) mod loyalty;
 
 pub(crate) mod grant;
+pub(crate) mod service_token;
 pub(crate) mod session;
 pub(crate) mod sso;
 pub(crate) mod user;

@@ -3,6 +3,7 @@
 
 mod frames;
 mod link_state;
+mod relay;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tillwatch_protocol::device::{BadKey, Identity};
 use tillwatch_protocol::ids::{BootId, JobId};
-use tillwatch_protocol::link::frame::{ByeReason, ConnectorFrame, JobFinished, StoreReport};
+use tillwatch_protocol::link::frame::{ByeReason, ConnectorFrame, JobFinished, Relayed, StoreReport};
 use tillwatch_protocol::rest::job::{JobKind, JobProgress};
 use tillwatch_protocol::rest::pos_server::PosState;
 use tokio::sync::{mpsc, watch};
@@ -98,6 +99,8 @@ enum Event {
     Observed,
     /// A job has ended; the journal knows.
     JobEnded(JobFinished),
+    /// What became of a request that came with the session of this number.
+    Relayed(u64, Relayed),
     /// The cloud answered a heartbeat over HTTPS.
     HeartbeatAnswered(Result<(), CallError>),
     /// It is time for something.
@@ -150,6 +153,8 @@ struct Agent {
     report_changed: bool,
 
     at_work: BTreeMap<JobId, AtWork>,
+    /// How many requests of third parties the POS server has not answered.
+    relaying: usize,
     progress_at: Instant,
     canceled: BTreeSet<JobId>,
 
@@ -242,6 +247,7 @@ impl Agent {
             told_at: at,
             report_changed: false,
             at_work: BTreeMap::new(),
+            relaying: 0,
             progress_at: at,
             canceled: BTreeSet::new(),
             events,
@@ -287,6 +293,7 @@ impl Agent {
                 self.send(ConnectorFrame::JobFinished(outcome));
                 self.on_observed();
             }
+            Event::Relayed(session, relayed) => self.on_relayed(session, relayed),
             Event::HeartbeatAnswered(answer) => self.on_heartbeat_answered(answer),
             Event::Due(timer) => self.on_due(timer),
             // The loop ends before it gets here.

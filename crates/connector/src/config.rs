@@ -7,6 +7,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::files;
+use crate::relay::Rule;
 
 /// The file's name within the data dir.
 pub const FILE_NAME: &str = "connector.toml";
@@ -95,8 +96,8 @@ impl Default for Limits {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Relay {
-    /// Method and path, `*` for one part: `GET /guest-accounts/*`. Nothing is allowed unless listed.
-    pub allow: Vec<String>,
+    /// Nothing is allowed unless listed.
+    pub allow: Vec<Rule>,
 }
 
 /// Why a configuration can't be used.
@@ -177,6 +178,9 @@ fn contradiction(config: &Config) -> Option<String> {
     {
         return Some("`report` must begin with http://".into());
     }
+    if pos.status_file.is_some() && !config.relay.allow.is_empty() {
+        return Some("`[relay] allow` needs `report`: nobody answers behind a `status_file`".into());
+    }
     for (key, globs) in [("database", &pos.database), ("logs", &pos.logs)] {
         if globs.is_empty() {
             return Some(format!("`{key}` is empty"));
@@ -247,6 +251,8 @@ mod tests {
             ("[pos]\ndatabase = []", "database"),
             ("[pos]\nlogs = ['a[']", "logs"),
             ("cloud = 'ftp://x'", "cloud"),
+            ("[relay]\nallow = ['get /guests']", "`get /guests` allows nothing"),
+            ("[pos]\nstatus_file = 's.json'\n[relay]\nallow = ['GET /guests']", "status_file"),
             ("[pos", "connector.toml"),
         ] {
             let error = read(text).unwrap_err();

@@ -11,6 +11,8 @@ pub mod pos;
 mod jobs;
 mod journal;
 
+pub mod relay;
+
 pub mod diagnose;
 pub mod logs;
 pub mod upload;

@@ -2,12 +2,15 @@
 
 mod child;
 mod control;
+mod relay;
 mod report;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tillwatch_protocol::link::frame::{RelayOrder, RelayOutcome};
+use tillwatch_protocol::relay::Target;
 use tillwatch_protocol::report::Report;
 use tillwatch_protocol::rest::pos_server::PosState;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -175,6 +178,12 @@ impl PosHandle {
         self.0.reporter.exchange().await?;
         self.0.asked.notify_one();
         Ok(())
+    }
+
+    /// Asks what a third party wants to know.
+    pub(crate) async fn relay(&self, order: RelayOrder, target: &Target) -> RelayOutcome {
+        let (http, base) = self.0.reporter.address();
+        relay::ask(http, base, order, target).await
     }
 
     /// Stops the POS server. When it returns, nobody holds the database open.

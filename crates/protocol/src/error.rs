@@ -80,6 +80,12 @@ codes! {
     VenueOffline = "venue_offline" / 409 / "The venue is offline.",
     /// The link is up and the POS server does not answer.
     VenueTimeout = "venue_timeout" / 409 / "The POS server of the venue does not answer.",
+    /// The store's allow list does not name the request.
+    RelayRefused = "relay_refused" / 403 / "The store does not allow this request.",
+    /// The POS server's answer does not fit into a frame of the link.
+    RelayAnswerTooLarge = "relay_answer_too_large" / 502 / "The answer of the POS server is too large.",
+    /// The POS server's answer is neither JSON nor text.
+    RelayAnswerUnreadable = "relay_answer_unreadable" / 502 / "The answer of the POS server is not text.",
     /// A job that excludes this one has not ended.
     JobInProgress = "job_in_progress" / 409 / "Another job is in progress for this POS server.",
     /// The job has already ended.

@@ -69,4 +69,8 @@ id! {
     BackupId
     /// One life of a connector process.
     BootId
+    /// A service token of a third party.
+    ServiceTokenId
+    /// A request of a third party on its way to a store.
+    RelayId
 }

@@ -13,4 +13,5 @@ pub mod rest;
 pub mod device;
 pub mod exchange;
 pub mod link;
+pub mod relay;
 pub mod report;

@@ -6,6 +6,8 @@ pub mod enroll;
 pub mod job;
 pub mod outlet;
 pub mod pos_server;
+pub mod relay;
+pub mod service_token;
 pub mod session;
 pub mod timeline;
 

@@ -8,11 +8,16 @@ use std::time::Duration;
 use tillwatch_protocol::ids::{DeviceId, PosServerId};
 use tillwatch_protocol::link::frame::CloudFrame;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
+use super::relay::Question;
+
 /// How many commands wait for a session that is busy. One that does not keep up is closed for its silence.
-const WAITING_COMMANDS: usize = 16;
+const WAITING_COMMANDS: usize = 64;
+/// How many of these places are kept free of requests of third parties.
+const KEPT_FOR_COMMANDS: usize = 32;
 
 /// How often a drain looks for links that are left over at its end.
 const LEFT_OVER: Duration = Duration::from_millis(100);
@@ -24,12 +29,23 @@ const LAST_END: Duration = Duration::from_secs(12);
 pub(super) enum Command {
     /// Send this frame.
     Send(Box<CloudFrame>),
+    /// Ask the store what a third party wants to know.
+    Ask(Box<Question>),
     /// A newer session has taken over.
     Replaced,
     /// The identity was revoked.
     Revoked,
     /// This node stops, or no longer holds the session: the store has to come again.
     Drain,
+}
+
+/// Why a session did not get a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unsent {
+    /// There is none.
+    NoLink,
+    /// It has too much to do.
+    Busy,
 }
 
 /// The sessions of this process, by POS server. Clones share it.
@@ -73,6 +89,19 @@ impl Registry {
             // A full queue is made good by the next look at the database.
             let _ = session.commands.try_send(Command::Replaced);
         }
+    }
+
+    /// Gives a request to a POS server's session.
+    pub(super) fn ask(&self, id: PosServerId, question: Question) -> Result<(), Unsent> {
+        let sessions = self.lock();
+        let commands = &sessions.get(&id).ok_or(Unsent::NoLink)?.commands;
+        if commands.capacity() <= KEPT_FOR_COMMANDS {
+            return Err(Unsent::Busy);
+        }
+        commands.try_send(Command::Ask(Box::new(question))).map_err(|error| match error {
+            TrySendError::Full(_) => Unsent::Busy,
+            TrySendError::Closed(_) => Unsent::NoLink,
+        })
     }
 
     /// The sessions that are here, with their epochs.

@@ -17,6 +17,7 @@ use super::admission::Arrival;
 use super::dispatch::Dispatch;
 use super::inbox::{Begin, Change, Ended, NotBegun, Reported};
 use super::registry::{Command, Place};
+use super::relay::Waiting;
 use crate::domain::presence::{self, End, Presence, Violation};
 use crate::http::device::{Caller, Device};
 use crate::metrics;
@@ -122,7 +123,9 @@ async fn serve(
         return turned_away(end);
     }
     metrics::hello("welcomed");
-    let mut link = Link { socket, place, state, device, epoch: begun.epoch, heard_at: Instant::now(), told };
+    let waiting = Waiting::default();
+    let mut link =
+        Link { socket, place, state, device, epoch: begun.epoch, heard_at: Instant::now(), told, waiting };
     let ended = link.live(unfinished_jobs, begun.time_zone).await;
     let end = ended.as_ref().unwrap_or(&End::Broken);
     metrics::link_ended(ended.as_ref().map_or("failed", cause));
@@ -166,6 +169,8 @@ struct Link<'a> {
     heard_at: Instant,
     /// Whether the POS server answered when that was last told to the inbox, and when that was.
     told: Option<(bool, Instant)>,
+    /// Requests of third parties that the store has not answered.
+    waiting: Waiting,
 }
 
 impl Link<'_> {
@@ -207,11 +212,17 @@ impl Link<'_> {
                     Some(Command::Send(frame)) => if !self.say(&frame).await {
                         return Ok(End::Broken);
                     },
+                    Some(Command::Ask(question)) => if let Some(text) = self.waiting.take(*question)
+                        && !send(self.socket, Message::Text(text.into())).await
+                    {
+                        return Ok(End::Broken);
+                    },
                     Some(Command::Replaced) | None => return Ok(End::Replaced),
                     Some(Command::Revoked) => return Ok(End::Revoked),
                     Some(Command::Drain) => return Ok(self.drain().await),
                 },
                 _ = pings.tick() => {
+                    self.waiting.forget();
                     if !send(self.socket, Message::Ping(Vec::new().into())).await {
                         return Ok(End::Broken);
                     }
@@ -240,6 +251,10 @@ impl Link<'_> {
             }
             ConnectorFrame::Alive { pos_answers } => {
                 self.alive(pos_answers);
+                None
+            }
+            ConnectorFrame::Relayed(relayed) => {
+                self.waiting.answer(relayed);
                 None
             }
             ConnectorFrame::JobAccepted { id } => self.dispatch().accepted(id).await?,
@@ -317,7 +332,7 @@ fn parse(text: &str) -> Input {
     }
     /// The types of [`ConnectorFrame`].
     const KNOWN: &[&str] =
-        &["hello", "report", "alive", "job_accepted", "job_progress", "job_finished", "bye"];
+        &["hello", "report", "alive", "job_accepted", "job_progress", "job_finished", "relayed", "bye"];
 
     if text.len() > MAX_FRAME_BYTES {
         return Input::End(End::Violated(Violation::TooLarge));

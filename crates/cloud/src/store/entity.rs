@@ -18,6 +18,7 @@ pub(crate) mod outlets;
 pub(crate) mod pos_servers;
 pub(crate) mod removals;
 pub(crate) mod revision;
+pub(crate) mod service_tokens;
 pub(crate) mod sessions;
 pub(crate) mod sso_attempts;
 pub(crate) mod sso_identities;

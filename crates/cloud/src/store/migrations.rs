@@ -3,6 +3,7 @@
 mod m0001_first;
 mod m0002_nodes;
 mod m0003_timeline;
+mod m0004_service_tokens;
 mod m0005_sso;
 mod m0007_admin;
 mod m0009_used_tokens;
@@ -20,6 +21,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_first::Migration),
             Box::new(m0002_nodes::Migration),
             Box::new(m0003_timeline::Migration),
+            Box::new(m0004_service_tokens::Migration),
             Box::new(m0005_sso::Migration),
             Box::new(m0007_admin::Migration),
             Box::new(m0009_used_tokens::Migration),

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use sea_orm::sea_query::{Expr, ExprTrait, Order, Query, SelectStatement};
-use sea_orm::{Condition, ConnectionTrait, FromQueryResult, Iterable, QueryResult};
+use sea_orm::{Condition, ConnectionTrait, EntityTrait, FromQueryResult, Iterable, QueryResult};
 use tillwatch_protocol::ids::{ChainId, OutletId, PosServerId};
 use tillwatch_protocol::rest::pos_server::Status;
 use tillwatch_protocol::rest::session::Permission;
@@ -102,6 +102,43 @@ pub(crate) async fn get(
     query.and_where(pos(Pos::Id).eq(id.0));
     let rows = db.query_all(&query).await?;
     Ok(status::of_rows(db, rows).await?.pop())
+}
+
+/// The POS servers that an id or a name means.
+pub(crate) async fn named(db: &impl ConnectionTrait, text: &str) -> Result<Vec<PosServerId>, StoreError> {
+    let mut query = Query::select();
+    let names = match text.parse::<Uuid>() {
+        Ok(id) => pos(Pos::Id).eq(id).or(pos(Pos::Name).eq(text)),
+        Err(_) => pos(Pos::Name).eq(text),
+    };
+    // Two are as good as all: many outlets call theirs the same.
+    query.column(Pos::Id).from(pos_servers::Entity).and_where(names).limit(2);
+    let rows = db.query_all(&query).await?;
+    rows.iter().map(|row| Ok(row.try_get::<Uuid>("", "id")?.into())).collect()
+}
+
+/// Whether a viewer has a permission for a POS server.
+pub(crate) async fn is_visible(
+    db: &impl ConnectionTrait,
+    viewer: Viewer,
+    permission: Permission,
+    id: PosServerId,
+) -> Result<bool, StoreError> {
+    let mut query = Query::select();
+    query
+        .expr(Expr::val(1))
+        .from(pos_servers::Entity)
+        .and_where(pos(Pos::Id).eq(id.0))
+        .cond_where(visible(viewer, permission));
+    Ok(db.query_one(&query).await?.is_some())
+}
+
+/// What is known of a POS server, for who may know it.
+pub(crate) async fn row(
+    db: &impl ConnectionTrait,
+    id: PosServerId,
+) -> Result<Option<pos_servers::Model>, StoreError> {
+    Ok(pos_servers::Entity::find_by_id(id.0).one(db).await?)
 }
 
 /// Statuses that changed after `since`, in the order of their last change.

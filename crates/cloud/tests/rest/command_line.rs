@@ -290,3 +290,58 @@ async fn archives_that_cannot_be_kept_are_told_at_the_start() {
     assert!(told.contains("archives can't be kept at s3://bucket/prefix"), "{told}");
     assert!(!told.contains("sesame"), "{told}");
 }
+
+#[tokio::test]
+async fn a_service_token_is_printed_once_and_can_be_revoked() {
+    let dir = TempDir::new().unwrap();
+    let data = place(&Backends::new().await);
+    let file = dir.path().join("fleet.csv");
+    std::fs::write(
+        &file,
+        format!("{HEADER}Pizza,Riga,007,,Europe/Riga,POS 1\nPizza,Tartu,008,,Europe/Tallinn,POS 2\n"),
+    )
+    .unwrap();
+    let printed = succeed(&data, &["fleet", "import", file.to_str().unwrap()], "");
+    let id = printed.lines().nth(1).unwrap().split(',').next().unwrap();
+
+    let add = |name: &'static str, scope: &'static str, of: &str| {
+        ["token", "add", "--name", name, scope, of, "--permission", "relay"].map(str::to_owned)
+    };
+    let words = |arguments: &[String]| arguments.iter().map(String::clone).collect::<Vec<_>>();
+    let run = |arguments: [String; 8]| {
+        let arguments = words(&arguments);
+        succeed(&data, &arguments.iter().map(String::as_str).collect::<Vec<_>>(), "")
+    };
+    let refused = |arguments: [String; 8]| {
+        let arguments = words(&arguments);
+        fail(&data, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let token = run(add("Delivery", "--pos-server", id));
+    assert!(token.starts_with("tws_") && token.trim().len() == 47 && token.ends_with('\n'), "{token}");
+    let other = run(add("Bookings", "--chain", "Pizza"));
+    assert_ne!(token, other);
+    run(add("By name", "--pos-server", "POS 2"));
+    assert!(refused(add("Delivery", "--chain", "Pizza")).contains("already"));
+    assert!(refused(add("Lost", "--chain", "Burger")).contains("there is no chain `Burger`"));
+    assert!(refused(add("Lost", "--pos-server", "POS 3")).contains("there is no POS server `POS 3`"));
+    assert!(refused(add(" ", "--chain", "Pizza")).contains("name"));
+    let powers = ["token", "add", "--name", "Powers", "--chain", "Pizza", "--permission", "admin"];
+    assert!(fail(&data, &powers).contains("relay"));
+    fail(&data, &["token", "add", "--name", "Nowhere", "--permission", "relay"]);
+
+    succeed(&data, &["token", "revoke", "--name", "Delivery"], "");
+    assert!(fail(&data, &["token", "revoke", "--name", "Delivery"]).contains("there is no token `Delivery`"));
+    let list = succeed(&data, &["token", "list"], "");
+    let lines: Vec<&str> = list.lines().collect();
+    assert_eq!(lines[0], "id,name,scope,permission,created_at,last_used_at,revoked_at");
+    assert_eq!(lines.len(), 4, "{list}");
+    let delivery: Vec<&str> =
+        lines.iter().find(|line| line.contains(",Delivery,")).unwrap().split(',').collect();
+    assert_eq!(&delivery[2..4], [&*format!("pos_server:{id}"), "relay"]);
+    assert!(delivery[5].is_empty() && !delivery[6].is_empty(), "{list}");
+    assert!(lines.iter().find(|line| line.contains(",Bookings,")).unwrap().ends_with(",,"), "{list}");
+    for secret in [token.trim(), other.trim()] {
+        assert!(!list.contains(secret));
+    }
+    succeed(&data, &["audit", "verify"], "");
+}

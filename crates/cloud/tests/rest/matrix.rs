@@ -48,6 +48,7 @@ start_job:retrieve_logs  401    404      404     404   403   ok   403   403   40
 start_job:reset          401    404      404     404   403   403  ok    403   403   ok    401   401   401   401
 start_job:restore        401    404      404     404   403   403  ok    403   403   ok    401   401   401   401
 start_job:restart_pos    401    404      404     404   403   403  ok    403   403   ok    401   401   401   401
+relay_request            401    404      404     ok    403   403  403   ok    403   ok    401   401   401   401
 list_jobs                401    ok       ok      ok    ok    ok   ok    ok    ok    ok    401   401   401   401
 get_job                  401    404      404     404   ok    ok   ok    ok    ok    ok    401   401   401   401
 cancel_job               401    404      404     404   403   ok   403   403   403   ok    401   401   401   401

@@ -19,4 +19,5 @@ mod jobs;
 mod links;
 mod nodes;
 mod refusals;
+mod relay;
 mod timeline;

@@ -51,6 +51,7 @@ impl Agent {
                     tracing::warn!(%id, %error, "could not write down that the cloud knows how the job ended");
                 }
             }
+            CloudFrame::Relay(order) => self.on_relay(order),
             CloudFrame::Drain { reconnect_within_seconds } => {
                 tracing::info!(reconnect_within_seconds, "the cloud asks to connect again");
                 self.on_drain(Duration::from_secs(reconnect_within_seconds));

@@ -111,12 +111,18 @@ impl Reporter {
         }
     }
 
-    fn url(&self, call: &str) -> Option<Url> {
-        let mut url = match &self.source {
-            ReportSource::Http(url) => url.clone(),
-            ReportSource::Printed => self.printed.borrow().clone()?,
-            ReportSource::File(_) => return None,
+    /// The client for the POS server, and its address while that is known.
+    pub(super) fn address(&self) -> (&reqwest::Client, Option<Url>) {
+        let base = match &self.source {
+            ReportSource::Http(url) => Some(url.clone()),
+            ReportSource::Printed => self.printed.borrow().clone(),
+            ReportSource::File(_) => None,
         };
+        (&self.http, base)
+    }
+
+    fn url(&self, call: &str) -> Option<Url> {
+        let mut url = self.address().1?;
         let path = format!("{}/{call}", url.path().trim_end_matches('/'));
         url.set_path(&path);
         Some(url)

@@ -4,10 +4,12 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::ids::{BootId, JobId};
+use crate::ids::{BootId, JobId, RelayId};
+use crate::relay::Method;
 use crate::report::Report;
 use crate::rest::job::{JobError, JobProgress, JobSpec, JobState};
 use crate::rest::pos_server::PosState;
+use crate::rest::relay::RelayAnswer;
 
 /// What a connector says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +41,8 @@ pub enum ConnectorFrame {
     },
     /// A job has ended; said again after each reconnect until the cloud acknowledges it.
     JobFinished(JobFinished),
+    /// What became of a third party's request.
+    Relayed(Relayed),
     /// The link is about to be closed cleanly.
     Bye {
         /// Why.
@@ -96,6 +100,48 @@ pub struct JobFinished {
     pub error: Option<JobError>,
 }
 
+/// What became of a third party's request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Relayed {
+    /// Which request.
+    pub id: RelayId,
+    /// What became of it: `status` and `body`, or `error`.
+    #[serde(flatten)]
+    pub outcome: RelayOutcome,
+}
+
+/// What a store makes of a third party's request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum RelayOutcome {
+    /// The POS server answered, be it with an error of its own.
+    Answered(RelayAnswer),
+    /// There is no answer.
+    Failed {
+        /// Why not.
+        error: RelayFailure,
+    },
+}
+
+/// Why a store gives no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RelayFailure {
+    /// The store's allow list does not name the request.
+    RelayRefused,
+    /// The POS server does not answer, or not in time.
+    VenueTimeout,
+    /// The answer does not fit into a frame.
+    RelayAnswerTooLarge,
+    /// The answer is neither JSON nor text.
+    RelayAnswerUnreadable,
+    /// The store carries out as many requests as it may at once.
+    Busy,
+    /// A reason of a newer connector.
+    #[serde(other)]
+    Unknown,
+}
+
 /// Why a connector goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -136,6 +182,8 @@ pub enum CloudFrame {
         /// Which.
         id: JobId,
     },
+    /// A third party's request for the POS server.
+    Relay(RelayOrder),
     /// The node goes away; connect again within this time.
     Drain {
         /// Spreads the reconnections.
@@ -153,6 +201,22 @@ pub struct JobOrder {
     /// What to do.
     #[serde(flatten)]
     pub spec: JobSpec,
+}
+
+/// A third party's request, as the link carries it. Lost with the link: nobody sends it again.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RelayOrder {
+    /// By which the answer is told from others.
+    pub id: RelayId,
+    /// The HTTP method.
+    pub method: Method,
+    /// Path and query in the form of [`crate::relay::Target`].
+    pub path: String,
+    /// The JSON to send with it; none when null.
+    #[serde(default)]
+    pub body: Option<Value>,
+    /// How long an answer is of use.
+    pub timeout_ms: u32,
 }
 
 #[cfg(test)]
@@ -183,6 +247,35 @@ mod tests {
             unfinished_jobs: vec![JobId::new()],
             drops: 2,
         }));
+    }
+
+    #[test]
+    fn relays_survive_the_wire() {
+        let id = RelayId::new();
+        round_trip(&CloudFrame::Relay(RelayOrder {
+            id,
+            method: Method::Post,
+            path: "/guests?card=77".into(),
+            body: Some(serde_json::json!({"a": [1, "ž", null]})),
+            timeout_ms: 5000,
+        }));
+        for (outcome, text) in [
+            (
+                RelayOutcome::Answered(RelayAnswer { status: 204, body: None }),
+                format!(r#"{{"type":"relayed","id":"{id}","status":204,"body":null}}"#),
+            ),
+            (
+                RelayOutcome::Failed { error: RelayFailure::RelayRefused },
+                format!(r#"{{"type":"relayed","id":"{id}","error":"relay_refused"}}"#),
+            ),
+        ] {
+            let frame = ConnectorFrame::Relayed(Relayed { id, outcome });
+            assert_eq!(serde_json::to_string(&frame).unwrap(), text);
+            round_trip(&frame);
+        }
+        let newer = format!(r#"{{"type":"relayed","id":"{id}","error":"moon_too_close"}}"#);
+        let ConnectorFrame::Relayed(relayed) = serde_json::from_str(&newer).unwrap() else { panic!() };
+        assert_eq!(relayed.outcome, RelayOutcome::Failed { error: RelayFailure::Unknown });
     }
 
     #[test]

@@ -254,6 +254,7 @@ impl World {
             }
             ("list_pos_servers", "outlet") => request(&format!("?outlet_id={}", self.outlet)),
             ("start_job", kind) => request("").json(&job(kind)),
+            ("relay_request", _) => request("").json(&json!({"method": "GET", "path": "/guests"})),
             ("enroll_store", _) => {
                 let code = &self.codes[self.used_codes.fetch_add(1, Ordering::Relaxed)];
                 request("").json(&json!({"code": code, "public_key": DeviceKey::generate().public_key()}))

@@ -1,0 +1,54 @@
+//! Service tokens: how programs of third parties sign in.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::session::Permission;
+use crate::ids::{ChainId, PosServerId, ServiceTokenId};
+
+/// What every service token begins with, so that scanners find one that leaked.
+pub const PREFIX: &str = "tws_";
+
+/// A service token, without its secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ServiceToken {
+    /// The token's id.
+    pub id: ServiceTokenId,
+    /// Whose it is, such as the integrator's name. No two tokens that are good have the same.
+    pub name: String,
+    /// Where it is good.
+    pub scope: TokenScope,
+    /// For what.
+    pub permission: Permission,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// By whom: `user:<id>`, or `command_line`.
+    pub created_by: String,
+    /// When it was last used, to a minute.
+    pub last_used_at: Option<DateTime<Utc>>,
+    /// When it was revoked, if it was.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// Where a service token is good: `{"pos_server_id": …}` or `{"chain_id": …}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum TokenScope {
+    /// At one POS server.
+    #[serde(rename = "pos_server_id")]
+    PosServer(PosServerId),
+    /// At every POS server of a chain.
+    #[serde(rename = "chain_id")]
+    Chain(ChainId),
+}
+
+impl std::fmt::Display for TokenScope {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::PosServer(id) => write!(f, "pos_server:{id}"),
+            Self::Chain(id) => write!(f, "chain:{id}"),
+        }
+    }
+}
