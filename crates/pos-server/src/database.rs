@@ -17,6 +17,8 @@ use tillwatch_protocol::exchange::{
 use tillwatch_protocol::report::{DatabaseReport, SyncError};
 use uuid::Uuid;
 
+pub mod guests;
+
 mod rows;
 
 /// The schema that this program makes and reads.

@@ -1,7 +1,10 @@
-//! The loopback HTTP interface: the report that the connector reads, exchanges on demand, and transactions.
+//! The loopback HTTP interface: the report that the connector reads, exchanges on demand, transactions, and
+//! what third parties ask about guests.
 //!
 //! Only programs of this machine may use it. A browser is none of them: requests that name another host
 //! (DNS rebinding) or an origin are refused, and so is any body but JSON.
+
+mod guests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,8 +92,12 @@ fn router(reporter: Reporter) -> Router {
         .route("/report", get(report))
         .route("/exchange", post(exchange))
         .route("/transactions", post(keep_transaction))
+        .route("/guest-accounts/{id}", get(guests::account))
+        .route("/guests", get(guests::guest))
         .fallback(async || {
-            Refused::new(ErrorCode::NotFound, "There is GET /report, POST /exchange and POST /transactions.")
+            let calls =
+                "GET /report, POST /exchange, POST /transactions, GET /guest-accounts/{id} and GET /guests";
+            Refused::new(ErrorCode::NotFound, format!("There is {calls}."))
         })
         .method_not_allowed_fallback(async || {
             Refused::new(ErrorCode::MethodNotAllowed, "This path takes another method.")

@@ -8,6 +8,7 @@ mod jobs;
 mod link;
 mod pos;
 mod program;
+mod relay;
 mod reset;
 mod store;
 

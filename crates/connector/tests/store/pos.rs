@@ -41,8 +41,8 @@ pub(crate) struct PosServer {
 }
 
 impl PosServer {
-    /// Starts one whose database lies in a store's data dir.
-    pub(crate) async fn start(data_dir: &Path) -> Self {
+    /// Starts one whose database lies in a store's data dir, with `more` calls than those that each has.
+    pub(crate) async fn start(data_dir: &Path, more: Router) -> Self {
         let database = data_dir.join("pos").join("pos.sqlite3");
         std::fs::create_dir_all(database.parent().unwrap()).unwrap();
         let state = Arc::new(Mutex::new(PosState {
@@ -61,7 +61,8 @@ impl PosServer {
         let router = Router::new()
             .route("/report", get(report))
             .route("/exchange", post(exchange))
-            .with_state(state.clone());
+            .with_state(state.clone())
+            .merge(more);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });

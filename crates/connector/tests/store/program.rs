@@ -32,7 +32,7 @@ fn text(bytes: &[u8]) -> String {
 async fn enrolled() -> (Cloud, tempfile::TempDir, PosServer) {
     let cloud = Cloud::start().await;
     let dir = tempfile::tempdir().unwrap();
-    let pos = PosServer::start(dir.path()).await;
+    let pos = PosServer::start(dir.path(), axum::Router::new()).await;
     let enrolled = output(&["enroll", "--cloud", &cloud.url, "--code", CODE], dir.path()).await;
     assert!(enrolled.status.success(), "{}", text(&enrolled.stderr));
     assert!(text(&enrolled.stdout).contains("Riga Centrs"));

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use axum::Router;
 use tillwatch_connector::agent::{self, AgentOptions};
 use tillwatch_connector::config::Config;
 use tillwatch_connector::identity;
@@ -25,10 +26,15 @@ pub(crate) struct Store {
 impl Store {
     /// Enrolled, its POS server running, its agent not yet.
     pub(crate) async fn enroll(cloud: &Cloud) -> Self {
+        Self::enroll_with(cloud, Router::new()).await
+    }
+
+    /// As [`Self::enroll`]; the POS server has more calls.
+    pub(crate) async fn enroll_with(cloud: &Cloud, more: Router) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
         identity::enroll(&cloud.url, CODE, None, dir.path()).await.unwrap();
-        let pos = PosServer::start(dir.path()).await;
+        let pos = PosServer::start(dir.path(), more).await;
         Self { dir, pos, config: Config::default(), running: None }
     }
 

@@ -133,8 +133,13 @@ impl Cloud {
     }
 
     pub(crate) fn guest(&self, number: u128, name: &str) {
+        self.guest_with(number, name, None, None);
+    }
+
+    pub(crate) fn guest_with(&self, number: u128, name: &str, phone: Option<&str>, card: Option<&str>) {
         let id = Uuid::from_u128(0x1000 + number);
-        self.upsert(Row::Guests(Guest { id, name: name.into(), phone: None, card: None }));
+        let (phone, card) = (phone.map(Into::into), card.map(Into::into));
+        self.upsert(Row::Guests(Guest { id, name: name.into(), phone, card }));
     }
 
     pub(crate) fn upsert(&self, row: Row) {

@@ -100,6 +100,11 @@ impl Pos {
         self.exchange().await.exchange.error.map(|error| error.code)
     }
 
+    pub(crate) async fn get(&self, call: &str) -> (u16, Value) {
+        let answer = self.http.get(format!("{}{call}", self.url)).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
     pub(crate) async fn post(&self, body: &Value) -> (u16, Value) {
         let sent = self.http.post(format!("{}/transactions", self.url)).json(body).send().await.unwrap();
         (sent.status().as_u16(), sent.json().await.unwrap())
