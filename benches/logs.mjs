@@ -30,7 +30,7 @@ export async function measure({ gib }) {
   if (process.platform !== 'linux') throw new Error('Logs are measured on Linux.');
   const program = example('tillwatch-connector', 'measure_logs');
   const bytes = Math.round(gib * 2 ** 30);
-  return inFolder(bytes + 1024 * MIB, (folder) => {
+  return inFolder(bytes + 1024 * MIB, async (folder) => {
     const write = (name, size) => {
       const file = path.join(folder, name);
       const written = execFileSync(program, ['write', file, String(size), ...month], { encoding: 'utf8' });
@@ -40,13 +40,13 @@ export async function measure({ gib }) {
       const { printed, cpuSeconds } = timed(program, 'collect', file, folder, from, to);
       return { ...JSON.parse(printed), cpuSeconds };
     };
-    const finding = findPeriod(write('till.log', bytes).file, gib, collect);
+    const finding = await findPeriod(write('till.log', bytes).file, gib, collect);
     rmSync(path.join(folder, 'till.log'));
-    return [...finding, ...compress(write('day.log', compressed), collect)];
+    return [...finding, ...(await compress(write('day.log', compressed), collect))];
   });
 }
 
-function findPeriod(file, gib, collect) {
+async function findPeriod(file, gib, collect) {
   const name = `finding a period in a ${gib} GiB log, in process`;
   const ours = () => collect(file, ...period);
   const peer = () => {
@@ -62,10 +62,10 @@ function findPeriod(file, gib, collect) {
   // The first reading fills the cache, and shows that both find the same.
   const [found, counted] = [ours().entries, peer().entries];
   if (found !== counted) throw new Error(`We found ${found} entries of the period, ripgrep ${counted}.`);
-  const warm = race('Warm', () => {});
+  const warm = await race('Warm', () => {});
   const trouble = neverCold(path.dirname(file));
   if (trouble) process.stdout.write(`Not measured cold: ${trouble}\n`);
-  const cold = trouble ? null : race('Cold', dropCaches);
+  const cold = trouble ? null : await race('Cold', dropCaches);
 
   const raced = (how, results) =>
     row({
@@ -90,9 +90,9 @@ function findPeriod(file, gib, collect) {
   ];
 }
 
-function compress({ file, bytes, cards }, collect) {
+async function compress({ file, bytes, cards }, collect) {
   const name = 'compressing logs, card scan included';
-  const { ours, gzip } = interleaved('Compressing', {
+  const { ours, gzip } = await interleaved('Compressing', {
     ours: () => collect(file, ...month),
     gzip: () => {
       const times = timed('gzip', '-6', '--keep', '--force', file);

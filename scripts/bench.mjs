@@ -49,22 +49,33 @@ try {
 function asked() {
   const refuse = (why) => {
     process.stderr.write(
-      `${why}\nUsage: npm run bench -- [areas] [--json FILE] [--gib N]\nAreas: ${areas.join(', ')}\n`,
+      `${why}\nUsage: npm run bench -- [areas] [--json FILE] [--gib N] [--links N] [--stores N]\nAreas: ${areas.join(', ')}\n`,
     );
     process.exit(2);
   };
   try {
     const { values, positionals } = parseArgs({
       allowPositionals: true,
-      options: { json: { type: 'string' }, gib: { type: 'string', default: '4' } },
+      options: {
+        json: { type: 'string' },
+        gib: { type: 'string', default: '4' },
+        links: { type: 'string', default: '18000' },
+        stores: { type: 'string', default: '100000' },
+      },
     });
     const unknown = positionals.filter((area) => !areas.includes(area));
     if (unknown.length > 0) refuse(`There is no area ${unknown.join(', ')}.`);
     const gib = Number(values.gib);
     if (!(gib >= 0.1 && gib <= 64)) refuse('--gib takes a number from 0.1 to 64.');
+    const [links, stores] = ['links', 'stores'].map((name) => {
+      const count = Number(values[name]);
+      if (!(Number.isInteger(count) && count >= 1000 && count <= 1_000_000))
+        refuse(`--${name} takes a number from 1000 to a million.`);
+      return count;
+    });
     return {
       picked: positionals.length > 0 ? [...new Set(positionals)] : areas,
-      options: { json: values.json && path.resolve(values.json), gib },
+      options: { json: values.json && path.resolve(values.json), gib, links, stores },
     };
   } catch (error) {
     return refuse(error.message);

@@ -14,7 +14,18 @@ export const target = {
   atMostPart: (whole) => ({
     text: `≤ 1/${whole}`,
     isMet: (ratio) => ratio <= 1 / whole,
-    show: (ratio) => `1/${Math.round(1 / ratio).toLocaleString('en')}`,
+    show: (ratio) =>
+      ratio > 0.1 ? `1/${(1 / ratio).toFixed(1)}` : `1/${Math.round(1 / ratio).toLocaleString('en')}`,
+  }),
+  atMostTimes: (times) => ({
+    text: times === 1 ? '≤ it' : `≤ ${times}×`,
+    isMet: (ratio) => ratio <= times,
+    show: (ratio) => `${ratio.toFixed(2)}×`,
+  }),
+  atLeastPercent: (percent) => ({
+    text: `≥ ${percent} %`,
+    isMet: (ratio) => ratio >= percent / 100,
+    show: asPercent,
   }),
   atMostPercent: (percent) => ({
     text: `≤ ${percent} %`,
@@ -42,14 +53,15 @@ export function row({ name, unit, ours, peerName, peer, target, inverse = false 
 }
 
 /** Runs the sides in turn, each as often as medians need, and gives what each returned. */
-export function interleaved(title, sides) {
+export async function interleaved(title, sides) {
   const results = Object.fromEntries(Object.keys(sides).map((side) => [side, []]));
   for (let round = 1; round <= runs; round++) {
-    const told = Object.entries(sides).map(([side, measure]) => {
-      const result = measure();
+    const told = [];
+    for (const [side, measure] of Object.entries(sides)) {
+      const result = await measure();
       results[side].push(result);
-      return `${side} ${shown.figure(result.seconds, 's')}`;
-    });
+      told.push(`${side} ${shown.figure(result.seconds, 's')}`);
+    }
     process.stdout.write(`${title}, run ${round}: ${told.join(', ')}\n`);
   }
   return results;
@@ -79,6 +91,12 @@ export function timed(command, ...args) {
 export function example(crate, name) {
   run('cargo', ['build', '--quiet', '--release', '--locked', '--package', crate, '--example', name]);
   return path.join(targetDir(), 'release', 'examples', name);
+}
+
+/** Builds a program of ours as it would be shipped, and gives its path. */
+export function release(name) {
+  run('cargo', ['build', '--quiet', '--release', '--locked', '--package', name, '--bin', name]);
+  return path.join(targetDir(), 'release', name);
 }
 
 /** Does `work` with a folder that is removed afterwards, also when it is broken off, on a disk with room for it. */

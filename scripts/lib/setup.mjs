@@ -30,7 +30,7 @@ const packages = {
     'haproxy',
   ],
   // Peers to measure against.
-  bench: ['ripgrep', 'nginx-light', 'libnginx-mod-nchan'],
+  bench: ['ripgrep', 'nginx-light', 'libnginx-mod-nchan', 'nats-server'],
 };
 
 /** Installs what is missing of the system packages, or says which commands would. */

@@ -22,6 +22,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use admission::Admission;
+pub use inbox::write_reports;
 pub(crate) use inbox::{Change, Heartbeat, Inbox, Took, write_in_time};
 pub(crate) use links::Links;
 pub(crate) use registry::Registry;

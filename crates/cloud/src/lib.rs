@@ -37,5 +37,7 @@ mod state;
 mod tls;
 mod tokens;
 
+#[doc(hidden)]
+pub use gateway::write_reports;
 pub use router::openapi;
 pub use serve::{Cloud, run};

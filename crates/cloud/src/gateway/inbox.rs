@@ -180,6 +180,20 @@ impl Waiting {
     }
 }
 
+/// Writes reports of sessions of this epoch as [`Inbox`] does: what `npm run bench -- cloud` measures.
+#[doc(hidden)]
+pub async fn write_reports(
+    store: &Store,
+    epoch: i64,
+    reports: Vec<(PosServerId, StoreReport)>,
+) -> Result<(), StoreError> {
+    let inbox = Inbox::default();
+    for (id, report) in reports {
+        inbox.report(id, Reported { epoch, report, at: Utc::now() });
+    }
+    inbox.write(store).await
+}
+
 /// Writes signs of life every `pause` and everything else as it comes, until the stop; then what is left.
 pub(crate) async fn write_in_time(inbox: Inbox, store: Store, pause: Duration, stop: CancellationToken) {
     let mut stopping = false;
