@@ -1,6 +1,9 @@
 //! What stores tell of themselves: links, reports, signs of life. Each write names the session epoch that it
 //! belongs to, so that what an old session still says never overwrites what a newer one said.
 
+#[cfg(test)]
+mod fencing;
+
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
