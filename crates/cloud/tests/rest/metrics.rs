@@ -226,7 +226,13 @@ async fn the_numbers_move_with_what_happens() {
         .await
         .unwrap();
     assert_eq!(exchange.status(), StatusCode::OK, "{}", exchange.text().await.unwrap());
-    let samples = cloud.until(|now| sum(now, "tillwatch_inbox_batch_rows_sum", &[]) >= 1.0).await;
+    let samples = cloud
+        .until(|now| {
+            sum(now, "tillwatch_links", &[]) >= 1.0
+                && sum(now, "tillwatch_exchange_errors_reported_total", &[]) >= 1.0
+                && sum(now, "tillwatch_inbox_batch_rows_sum", &[]) >= 1.0
+        })
+        .await;
     assert_eq!(sum(&samples, "tillwatch_links", &[]), 1.0);
     assert_eq!(sum(&samples, "tillwatch_hellos_total", &["welcomed"]), 1.0);
     assert_eq!(sum(&samples, "tillwatch_exchange_errors_reported_total", &["\"other\""]), 1.0);

@@ -18,7 +18,7 @@ fn finished(id: JobId, state: JobState, result: Value) -> ConnectorFrame {
 
 async fn finish(line: &mut Line, id: JobId, state: JobState) {
     line.say(&finished(id, state, json!({}))).await;
-    assert_eq!(line.hear().await, CloudFrame::Ack { id });
+    line.acknowledged(id).await;
 }
 
 #[tokio::test]

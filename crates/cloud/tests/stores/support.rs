@@ -460,6 +460,18 @@ impl Line {
         timeout(SOON, answer).await.expect("an answer, soon")
     }
 
+    /// Waits for the acknowledgement of a job's end. Jobs that were sent again meanwhile, because the store was slow
+    /// to accept them, are known to it.
+    pub(crate) async fn acknowledged(&mut self, id: JobId) {
+        loop {
+            match self.hear().await {
+                CloudFrame::Ack { id: ended } if ended == id => return,
+                CloudFrame::Job(_) => {}
+                other => panic!("{other:?} is no acknowledgement of {id}"),
+            }
+        }
+    }
+
     /// The next frame, which must be a job.
     pub(crate) async fn job(&mut self) -> JobOrder {
         match self.hear().await {
