@@ -116,6 +116,13 @@ impl std::fmt::Debug for Secret {
 /// How long the cloud waits for stores. Operators leave this alone; tests make it short.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Patience {
+    /// From a connection's start, or from its last answer, until the head of its next request is there: over a
+    /// minute, which is how often stores exchange.
+    pub head: Duration,
+    /// Between two parts of a request's body.
+    pub body_pause: Duration,
+    /// From the start of a request's body to its end.
+    pub body: Duration,
     /// From a link's upgrade to its hello.
     pub hello: Duration,
     /// Between pings.
@@ -145,6 +152,9 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         Self {
+            head: Duration::from_secs(75),
+            body_pause: Duration::from_secs(30),
+            body: Duration::from_mins(10),
             hello: Duration::from_secs(10),
             ping_every: Duration::from_secs(HEARTBEAT_SECONDS),
             silence: Duration::from_secs(SILENCE_SECONDS),

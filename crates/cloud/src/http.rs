@@ -4,6 +4,7 @@
 pub(crate) mod address;
 pub(crate) mod extract;
 pub(crate) mod params;
+pub(crate) mod slow;
 
 pub(crate) mod session;
 pub(crate) mod sso;

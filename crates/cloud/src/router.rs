@@ -54,6 +54,7 @@ pub(crate) fn router(state: AppState) -> Router {
     router
         .fallback(|| async { StatusCode::NOT_FOUND })
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(middleware::from_fn_with_state(state.clone(), http::slow::limit))
         .layer(middleware::from_fn(around))
         .with_state(state)
 }

@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -31,8 +33,6 @@ use crate::tls;
 
 /// How long a connection may take for its TLS handshake.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How long a connection is kept without a request: over a minute, which is how often stores exchange.
-const IDLE: Duration = Duration::from_secs(75);
 /// How long Prometheus has for a fetch under way when the cloud stops.
 const FETCH: Duration = Duration::from_secs(3);
 /// How long connections are taken when everything else has ended.
@@ -107,12 +107,13 @@ impl Cloud {
             };
             let (app, tls, watcher) = (app.clone(), tls.clone(), connections.watcher());
             let (closing, admission) = (closing.clone(), state.admission.clone());
+            let head = state.config.patience.head;
             tokio::spawn(async move {
                 // Small answers must not wait for an acknowledgement.
                 let _ = stream.set_nodelay(true);
-                let Some(tls) = tls else { return connection(stream, peer, app, watcher).await };
+                let Some(tls) = tls else { return connection(stream, peer, app, watcher, head).await };
                 match closing.run_until_cancelled(handshake(&admission, &tls, stream)).await {
-                    Some(Ok(stream)) => connection(stream, peer, app, watcher).await,
+                    Some(Ok(stream)) => connection(stream, peer, app, watcher, head).await,
                     Some(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
                     None => {}
                 }
@@ -164,21 +165,39 @@ async fn handshake(
     tokio::time::timeout(PATIENCE, admission.in_turns(tls.accept(stream))).await?
 }
 
-async fn connection<S>(stream: S, peer: Peer, app: Router, watcher: hyper_util::server::graceful::Watcher)
-where
+async fn connection<S>(
+    stream: S,
+    peer: Peer,
+    app: Router,
+    watcher: hyper_util::server::graceful::Watcher,
+    head: Duration,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(IDLE);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(head);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(20));
+    let begun = Arc::new(AtomicBool::new(false));
+    let begins = begun.clone();
     let app = app.map_request(move |request: hyper::Request<hyper::body::Incoming>| {
+        begins.store(true, Ordering::Relaxed);
         let mut request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(peer);
         request
     });
     let served = builder.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(app));
-    if let Err(error) = watcher.watch(served).await {
-        tracing::debug!(error, "a connection broke");
+    // Until a connection shows which version of HTTP it speaks, hyper waits without a limit.
+    let silent = async {
+        tokio::time::sleep(head).await;
+        if begun.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        served = watcher.watch(served) => if let Err(error) = served {
+            tracing::debug!(error, "a connection broke");
+        },
+        () = silent => tracing::debug!("a connection said nothing"),
     }
 }
 

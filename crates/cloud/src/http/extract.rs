@@ -54,7 +54,7 @@ async fn json_body(request: Request, state: &AppState) -> Result<Bytes, ApiError
         if rejection.status() == axum::http::StatusCode::PAYLOAD_TOO_LARGE {
             ApiError::new(ErrorCode::PayloadTooLarge, "The body is larger than this call takes.")
         } else {
-            ApiError::new(ErrorCode::MalformedBody, "The body broke off.")
+            ApiError::new(ErrorCode::MalformedBody, "The body broke off, or came too slowly.")
         }
     })
 }

@@ -203,7 +203,9 @@ async fn piece(body: Body, left: u64) -> ApiResult<Bytes> {
     let mut piece = Vec::new();
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| ApiError::new(ErrorCode::MalformedBody, "The piece broke off."))?;
+        let chunk = chunk.map_err(|_| {
+            ApiError::new(ErrorCode::MalformedBody, "The piece broke off, or came too slowly.")
+        })?;
         if (piece.len() + chunk.len()) as u64 > max {
             let detail = format!("This piece has at most {max} bytes.");
             return Err(ApiError::new(ErrorCode::PayloadTooLarge, detail).with("max", max.into()));

@@ -103,3 +103,82 @@ async fn a_text_that_not_every_database_keeps_is_refused_by_all() {
     let body = serde_json::json!({"email": "a\0@example.com", "password": "x"});
     assert_eq!(admin.post("/sessions", &body).await.problem(), (422, "invalid_request"));
 }
+
+#[tokio::test]
+async fn a_cursor_is_good_for_the_list_and_the_order_that_it_came_from() {
+    let cloud = TestCloud::start().await;
+    cloud
+        .import("Pizza,Riga,1,,Europe/Riga,A\nPizza,Riga,1,,Europe/Riga,B\nPizza,Tartu,2,,Europe/Riga,C")
+        .await;
+    let admin = cloud.sign_in(ADMIN).await;
+    let cursor = async |path: &str| {
+        let page = admin.get(path).await;
+        page.body["next_cursor"].as_str().unwrap_or_else(|| panic!("{}", page.body)).to_owned()
+    };
+    let outlets = cursor("/outlets?limit=1").await;
+    let statuses = cursor("/pos-servers?limit=1").await;
+    let by_name = cursor("/pos-servers?limit=1&sort=-name").await;
+    for path in [
+        format!("/pos-servers?cursor={outlets}"),
+        format!("/pos-servers?cursor={by_name}"),
+        format!("/pos-servers?sort=name&cursor={by_name}"),
+        format!("/pos-servers?sort=-name&cursor={statuses}"),
+        format!("/outlets?cursor={statuses}"),
+        format!("/jobs?cursor={statuses}"),
+        format!("/admin/users?cursor={statuses}"),
+        format!("/pos-servers?cursor={}", &statuses[..statuses.len() - 3]),
+        "/pos-servers?cursor=".to_owned(),
+        "/pos-servers?cursor=e30".to_owned(),
+    ] {
+        let refused = admin.get(&path).await;
+        assert_eq!(refused.problem(), (422, "invalid_request"), "{path}");
+    }
+    assert_eq!(admin.get(&format!("/pos-servers?sort=-name&cursor={by_name}")).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_no_object_no_utf_8_or_too_deep_is_refused() {
+    let cloud = TestCloud::start().await;
+    let admin = cloud.sign_in(ADMIN).await;
+    // Serde would take the members in their order.
+    let credentials = json!([ADMIN, crate::support::PASSWORD]);
+    assert_eq!(cloud.anonymous().post("/sessions", &credentials).await.problem(), (422, "invalid_request"));
+    // Bytes that are no UTF-8.
+    let raw = |body: &'static [u8]| {
+        answer(
+            admin
+                .request(Method::POST, "/admin/chains")
+                .header("content-type", "application/json")
+                .body(body),
+        )
+    };
+    assert_eq!(raw(b"{\"name\": \"\xff\xfe\"}").await.problem(), (400, "malformed_body"));
+    // Deeper than any call needs, and deep enough to end a reader that follows.
+    let deep: &'static [u8] = "[".repeat(200_000).leak().as_bytes();
+    assert_eq!(raw(deep).await.status, 422);
+    let deep: &'static [u8] = format!("{{\"name\":{}", "[".repeat(200_000)).leak().as_bytes();
+    assert!([400, 422].contains(&raw(deep).await.status.as_u16()));
+    assert_eq!(admin.get("/me").await.status, 200);
+}
+
+#[tokio::test]
+async fn methods_that_a_call_does_not_have_are_told_which_it_has() {
+    let cloud = TestCloud::start().await;
+    let admin = cloud.sign_in(ADMIN).await;
+    for (method, path, has) in [
+        (Method::POST, "/me", &["GET", "HEAD"][..]),
+        (Method::OPTIONS, "/me", &["GET", "HEAD"]),
+        (Method::PUT, "/sessions", &["GET", "POST"]),
+        (Method::GET, "/enroll", &["POST"]),
+    ] {
+        let refused = answer(admin.request(method.clone(), path)).await;
+        assert_eq!(refused.problem(), (405, "method_not_allowed"), "{method} {path}");
+        let allowed: Vec<_> = refused.header("allow").split(',').map(str::trim).collect();
+        assert!(has.iter().all(|method| allowed.contains(method)), "{method} {path}: {allowed:?}");
+    }
+    // HEAD is GET without its body.
+    let head = answer(admin.request(Method::HEAD, "/pos-servers")).await;
+    assert_eq!((head.status, head.body), (StatusCode::OK, serde_json::Value::Null));
+    let unknown = answer(cloud.anonymous().request(Method::GET, "/me")).await;
+    assert_eq!(unknown.header("www-authenticate"), "Bearer");
+}

@@ -1,5 +1,7 @@
 //! Enrollment, and the tokens by which a store shows who it is.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{TimeDelta, Utc};
 use serde_json::{Value, json};
 use tillwatch_protocol::device::Signer;
@@ -83,6 +85,40 @@ async fn a_token_is_good_once_for_this_cloud_and_in_time() {
     elsewhere["cloud_id"] = json!(CloudId::new());
     let elsewhere = Signer::new(&serde_json::from_value(elsewhere).unwrap()).unwrap();
     assert_eq!(heartbeat(&store, &elsewhere.token(now)).await.problem(), (401, "unauthorized"));
+}
+
+#[tokio::test]
+async fn a_token_is_good_for_the_key_that_it_names_and_for_no_other_way_of_signing() {
+    let cloud = Cloud::start().await;
+    let (store, thief) = (cloud.enrolled("Riga").await, cloud.enrolled("Tartu").await);
+
+    // A thief's key does not sign for somebody else.
+    let mut stolen: Value = serde_json::to_value(&thief.identity).unwrap();
+    stolen["device_id"] = json!(store.identity.device_id);
+    let stolen = Signer::new(&serde_json::from_value(stolen).unwrap()).unwrap();
+    let now = Utc::now();
+    assert_eq!(heartbeat(&store, &stolen.token(now)).await.problem(), (401, "unauthorized"));
+
+    // Nor does a token that says that it needs no signature, or that the public key is a password.
+    let good = store.signer.token(now);
+    let (_, rest) = good.split_once('.').unwrap();
+    let (claims, signature) = rest.split_once('.').unwrap();
+    for algorithm in ["none", "None", "HS256", "RS256", "ES256"] {
+        let head = URL_SAFE_NO_PAD.encode(json!({"alg": algorithm, "typ": "JWT"}).to_string());
+        for signature in ["", signature] {
+            let token = format!("{head}.{claims}.{signature}");
+            assert_eq!(heartbeat(&store, &token).await.problem(), (401, "unauthorized"), "{algorithm}");
+        }
+    }
+    // Claims that were changed no longer fit their signature.
+    let longer = URL_SAFE_NO_PAD.decode(claims).unwrap();
+    let mut longer: Value = serde_json::from_slice(&longer).unwrap();
+    longer["exp"] = json!(now.timestamp() + 59);
+    let longer = URL_SAFE_NO_PAD.encode(longer.to_string());
+    let token = format!("{}.{longer}.{signature}", good.split('.').next().unwrap());
+    assert_eq!(heartbeat(&store, &token).await.problem(), (401, "unauthorized"));
+    // None of them has used up the good one.
+    assert_eq!(heartbeat(&store, &good).await.status, 204);
 }
 
 #[tokio::test]

@@ -20,4 +20,5 @@ mod links;
 mod nodes;
 mod refusals;
 mod relay;
+mod slow;
 mod timeline;
