@@ -238,7 +238,7 @@ async fn requests_that_can_not_be_are_refused_before_the_store_hears_of_them() {
         (json!({"method": "GET", "path": "/guest-accounts/../report"}), "path"),
         (json!({"method": "GET", "path": "/guest-accounts/%2e%2e/report"}), "path"),
         (json!({"method": "GET", "path": "//evil.example/"}), "path"),
-        (json!({"method": "GET", "path": "/a\u{0}"}), "path"),
+        (json!({"method": "GET", "path": "/a%00"}), "path"),
         (json!({"method": "GET", "path": "/a", "body": {}}), "body"),
         (json!({"method": "GET", "path": "/a", "timeout_ms": 0}), "timeout_ms"),
         (json!({"method": "GET", "path": "/a", "timeout_ms": 30_001}), "timeout_ms"),
