@@ -1,28 +1,33 @@
 //! Hints from node to node over NATS. Any of them may be lost: NATS may be away or empty, and whatever it
-//! carried is found by looking at the database, a little later.
+//! carried is found by looking at the database, a little later. Third parties' requests for stores of other nodes,
+//! and the answers, are not: they are in memory only, and who asked learns that there was no answer.
 //!
 //! A message is 32 bytes of HMAC-SHA-256 and a [`Hint`] as JSON. The key is in the database, so that who can
 //! write to NATS alone can order nothing.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
 use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt;
 use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
-use tillwatch_protocol::ids::{CloudId, PosServerId};
+use tillwatch_protocol::ids::{CloudId, PosServerId, RelayId};
 use tillwatch_protocol::link::MAX_FRAME_BYTES;
-use tillwatch_protocol::link::frame::CloudFrame;
-use tokio::sync::mpsc;
+use tillwatch_protocol::link::frame::{CloudFrame, RelayOrder};
+use tillwatch_protocol::rest::relay::RelayAnswer;
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::bus::Bus;
-use crate::gateway::Registry;
+use crate::gateway::{self, Registry, Unanswered};
+use crate::http::device::SeenTokens;
 use crate::metrics;
 
 /// How many hints wait to go out. More than that are lost.
@@ -33,6 +38,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 const RECONNECT: Duration = Duration::from_secs(2);
 /// The length of the code in front of a message, in bytes.
 const CODE_BYTES: usize = 32;
+/// How far the clock of a node that asks may be from ours, and how long its message may take. Within that no
+/// message is taken twice, so that nobody can have a store do again what it was once asked.
+const ASK_AGE: TimeDelta = TimeDelta::seconds(20);
 /// The largest message that is read, in bytes: a frame, and a little around it.
 const MAX_MESSAGE_BYTES: usize = MAX_FRAME_BYTES + 1024;
 
@@ -46,12 +54,40 @@ pub(crate) enum Hint {
     Frame { pos_server_id: PosServerId, frame: CloudFrame },
     /// A store's session goes on elsewhere, under this epoch.
     Replaced { pos_server_id: PosServerId, epoch: i64 },
+    /// A third party's request for a store whose session the node holds.
+    Ask { from: Uuid, at: DateTime<Utc>, pos_server_id: PosServerId, order: RelayOrder },
+    /// What became of it.
+    Answered { id: RelayId, answer: Result<RelayAnswer, Unanswered> },
 }
+
+/// Who waits for another node's answer.
+type Asked = Arc<Mutex<HashMap<RelayId, oneshot::Sender<Result<RelayAnswer, Unanswered>>>>>;
 
 /// The way to the other nodes. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Nats {
     outgoing: mpsc::Sender<(Uuid, Hint)>,
+    client: Client,
+    asked: Asked,
+}
+
+/// A request that another node was asked to pass on. Dropping it forgets it.
+pub(crate) struct Question {
+    id: RelayId,
+    asked: Asked,
+    /// What became of it.
+    pub(crate) answer: oneshot::Receiver<Result<RelayAnswer, Unanswered>>,
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        lock(&self.asked).remove(&self.id);
+    }
+}
+
+fn lock<T>(map: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Each step on the map is complete in itself, so a panic elsewhere leaves it sound.
+    map.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The cloud and the node that hints come from, and the key of their codes.
@@ -78,19 +114,40 @@ impl Nats {
             url.split(',').map(str::parse).collect::<Result<_, _>>().context("nats-url can't be read")?;
         let client = options(&servers, &sender).connect(servers).await.context("connecting to NATS")?;
         let (outgoing, hints) = mpsc::channel(WAITING);
+        let nats = Self { outgoing, client: client.clone(), asked: Asked::default() };
+        let (outgoing, asked) = (nats.outgoing.downgrade(), nats.asked.clone());
         tokio::spawn(async move {
-            let wire = Wire { client, sender, bus, registry };
+            let seen = SeenTokens::new(Utc::now());
+            let wire = Wire { client, sender, bus, registry, outgoing, asked, seen };
             if let Err(error) = wire.run(hints).await {
                 tracing::error!(error = format!("{error:#}"), "hints no longer come from NATS");
             }
         });
-        Ok(Self { outgoing })
+        Ok(nats)
     }
 
     /// Tells a node something.
     pub(crate) fn tell(&self, node: Uuid, hint: Hint) {
         // Lost when there are too many: whoever looks at the database finds what it was about.
         let _ = self.outgoing.try_send((node, hint));
+    }
+
+    /// Asks a node to pass a request on to a store. Nothing when there is no way to other nodes now.
+    pub(crate) fn ask(
+        &self,
+        from: Uuid,
+        node: Uuid,
+        pos_server_id: PosServerId,
+        order: RelayOrder,
+    ) -> Option<Question> {
+        if self.client.connection_state() != State::Connected {
+            return None;
+        }
+        let (id, (reply, answer)) = (order.id, oneshot::channel());
+        lock(&self.asked).insert(id, reply);
+        let question = Question { id, asked: self.asked.clone(), answer };
+        let hint = Hint::Ask { from, at: Utc::now(), pos_server_id, order };
+        self.outgoing.try_send((node, hint)).is_ok().then_some(question)
     }
 }
 
@@ -139,6 +196,10 @@ struct Wire {
     sender: Sender,
     bus: Bus,
     registry: Registry,
+    /// Ours as long as somebody can tell anything: the wire alone does not keep itself going.
+    outgoing: mpsc::WeakSender<(Uuid, Hint)>,
+    asked: Asked,
+    seen: SeenTokens,
 }
 
 impl Wire {
@@ -178,7 +239,34 @@ impl Wire {
                 self.registry.send(pos_server_id, frame);
             }
             Hint::Replaced { pos_server_id, epoch } => self.registry.replace(pos_server_id, epoch),
+            Hint::Ask { from, at, pos_server_id, order } => self.pass_on(from, at, pos_server_id, order),
+            Hint::Answered { id, answer } => {
+                if let Some(reply) = lock(&self.asked).remove(&id) {
+                    // Who asked may have gone.
+                    let _ = reply.send(answer);
+                }
+            }
         }
+    }
+
+    /// Asks a store of this node for another node.
+    fn pass_on(&self, from: Uuid, at: DateTime<Utc>, to: PosServerId, order: RelayOrder) {
+        let (now, id) = (Utc::now(), order.id);
+        if (now - at).abs() > ASK_AGE || !self.seen.is_new(id.0, now) {
+            tracing::warn!(%id, "a request of another node is old, or came twice; it is not passed on");
+            return;
+        }
+        let (registry, outgoing) = (self.registry.clone(), self.outgoing.clone());
+        tokio::spawn(async move {
+            let patience = Duration::from_millis(order.timeout_ms.into());
+            let text = serde_json::to_string(&CloudFrame::Relay(order))
+                .unwrap_or_else(|_| unreachable!("frames are plain JSON"));
+            let answer = gateway::ask(&registry, to, id, text, patience).await;
+            if let Some(outgoing) = outgoing.upgrade() {
+                // Lost when there are too many: who asked stops waiting by itself.
+                let _ = outgoing.try_send((from, Hint::Answered { id, answer }));
+            }
+        });
     }
 
     async fn publish(&self, subject: String, hint: &Hint) {

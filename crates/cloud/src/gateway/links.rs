@@ -1,10 +1,15 @@
 //! The one way to a store's session, whichever node holds it.
 
+use std::time::Duration;
+
 use tillwatch_protocol::ids::PosServerId;
-use tillwatch_protocol::link::frame::CloudFrame;
+use tillwatch_protocol::link::frame::{CloudFrame, RelayOrder};
+use tillwatch_protocol::rest::relay::RelayAnswer;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::registry::Registry;
+use super::relay::Unanswered;
 use crate::bus::nats::{Hint, Nats};
 
 /// The sessions of this node, and the way to those of others where there is one. Clones share it.
@@ -32,6 +37,24 @@ impl Links {
             _ => {
                 self.registry.send(id, frame);
             }
+        }
+    }
+
+    /// Asks a store whose session another node holds. There is no link for who is alone, or holds it itself.
+    pub(crate) async fn ask_elsewhere(
+        &self,
+        held_by: Option<Uuid>,
+        to: PosServerId,
+        order: RelayOrder,
+    ) -> Result<RelayAnswer, Unanswered> {
+        let (Some(node), Some(nats)) = (held_by.filter(|node| *node != self.node), &self.others) else {
+            return Err(Unanswered::NoLink);
+        };
+        let patience = Duration::from_millis(order.timeout_ms.into());
+        let mut question = nats.ask(self.node, node, to, order).ok_or(Unanswered::Unreachable)?;
+        match timeout(patience, &mut question.answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Err(Unanswered::Silent),
         }
     }
 

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tillwatch_protocol::ids::{PosServerId, RelayId};
 use tillwatch_protocol::link::frame::{RelayFailure, RelayOutcome, Relayed};
 use tillwatch_protocol::rest::relay::RelayAnswer;
@@ -25,10 +26,13 @@ pub(super) struct Question {
 }
 
 /// Why there is no answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Unanswered {
     /// There is no link here; nothing was sent.
     NoLink,
+    /// Another node holds the link, and there is no way to it now; nothing was sent.
+    Unreachable,
     /// The session has too much to send; nothing was sent.
     Busy,
     /// The link ended meanwhile. The store may have carried the request out.

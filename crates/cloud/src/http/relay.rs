@@ -25,6 +25,7 @@ use crate::http::extract::Json;
 use crate::metrics;
 use crate::state::AppState;
 use crate::store;
+use crate::store::entity::pos_servers;
 use caller::Caller;
 
 /// A body that becomes a frame: as large, and some room for blanks between its words.
@@ -67,20 +68,31 @@ async fn carry(state: &AppState, caller: &Caller, request: RelayRequest) -> ApiR
     })?;
     let order = domain::relay::order(request).map_err(|errors| ApiError::invalid(&errors))?;
     let RelayOrder { id, timeout_ms, .. } = order;
-    let text = serde_json::to_string(&CloudFrame::Relay(order))
-        .map_err(|error| ApiError::internal(anyhow::Error::from(error)))?;
+    let frame = CloudFrame::Relay(order);
+    let text =
+        serde_json::to_string(&frame).map_err(|error| ApiError::internal(anyhow::Error::from(error)))?;
     if text.len() > MAX_FRAME_BYTES {
         let detail = "Path and body do not fit into the 64 KiB of a frame.";
         return Err(ApiError::new(ErrorCode::PayloadTooLarge, detail));
     }
     let patience = Duration::from_millis(timeout_ms.into());
-    let unanswered = match gateway::ask(&state.registry, to, id, text, patience).await {
+    let mut answer = gateway::ask(&state.registry, to, id, text, patience).await;
+    if let (Err(Unanswered::NoLink), CloudFrame::Relay(order)) = (&answer, frame) {
+        // Here is no link. Whether one is elsewhere, the database knows.
+        let held_by = row(state, to).await?.node_id;
+        answer = state.links.ask_elsewhere(held_by, to, order).await;
+    }
+    let unanswered = match answer {
         Ok(answer) => return Ok(answer),
         Err(unanswered) => unanswered,
     };
     Err(match unanswered {
         Unanswered::NoLink => offline(state, to, false).await?,
         Unanswered::Lost => offline(state, to, true).await?,
+        Unanswered::Unreachable => {
+            let detail = "The node that holds the store's link can't be reached now; nothing was sent.";
+            ApiError::new(ErrorCode::Unavailable, detail).retry_after(BUSY_WAIT)
+        }
         Unanswered::Busy | Unanswered::Failed(RelayFailure::Busy) => {
             let detail = "The store has as many relayed requests under way as it takes.";
             ApiError::new(ErrorCode::RateLimited, detail).retry_after(BUSY_WAIT)
@@ -110,11 +122,7 @@ async fn carry(state: &AppState, caller: &Caller, request: RelayRequest) -> ApiR
 
 /// Why a store without a link can't be asked, with what is known of the link.
 async fn offline(state: &AppState, to: PosServerId, sent: bool) -> ApiResult<ApiError> {
-    let row = {
-        let db = state.store.read().await?;
-        store::pos_server::row(&db, to).await?.ok_or_else(ApiError::not_found)?
-    };
-    let mut link = store::presence::link(&row)?;
+    let mut link = store::presence::link(&row(state, to).await?)?;
     if link.state == LinkState::Online {
         // It ended a moment ago, which is not written down yet.
         link.state = LinkState::Unknown;
@@ -125,4 +133,10 @@ async fn offline(state: &AppState, to: PosServerId, sent: bool) -> ApiResult<Api
         "There is no link to the store; nothing was sent."
     };
     Ok(ApiError::new(ErrorCode::VenueOffline, detail).with("link", json!(link)).with("sent", json!(sent)))
+}
+
+/// What is known of a POS server that the caller may ask.
+async fn row(state: &AppState, id: PosServerId) -> ApiResult<pos_servers::Model> {
+    let db = state.store.read().await?;
+    store::pos_server::row(&db, id).await?.ok_or_else(ApiError::not_found)
 }
