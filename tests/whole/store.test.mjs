@@ -108,6 +108,66 @@ test('a store enrolls, comes online, gives its logs, is reset and goes offline',
     assert.deepEqual([stale.status, stale.body.code], [409, 'generation_changed']);
   });
 
+  await t.test('what a reset moved away can be brought back, and is not lost by that', async () => {
+    const listed = async (generations) => {
+      const deadline = Date.now() + 60_000;
+      for (;;) {
+        const { items, as_of: asOf } = await cloud.api('GET', `/pos-servers/${riga.id}/backups`);
+        if (String(items.map((item) => item.generation)) === String(generations)) {
+          assert.ok(asOf);
+          return items;
+        }
+        assert.ok(Date.now() < deadline, `the backups are ${JSON.stringify(items)}, not ${generations}`);
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    };
+    const restore = async (backup, generation) => {
+      const job = await jobEnds(cloud, events, riga.id, {
+        kind: 'restore_database',
+        confirm: 'Riga Centrs',
+        backup_id: backup.id,
+      });
+      assert.equal(job.state, 'succeeded', JSON.stringify(job.error));
+      assert.equal(job.result.generation, generation);
+      return job;
+    };
+    const [damaged] = await listed([1]);
+    assert.ok(damaged.size_bytes > 0);
+    const refused = await cloud.request('POST', `/api/v1/pos-servers/${riga.id}/jobs`, {
+      token: cloud.api.token,
+      json: { kind: 'restore_database', confirm: 'Riga Centrs', backup_id: riga.id },
+    });
+    assert.deepEqual([refused.status, refused.body.code], [409, 'backup_not_found']);
+
+    const back = await restore(damaged, 3);
+    const [healthy, kept] = await listed([2, 1]);
+    assert.deepEqual([healthy.made_by, kept.id], [back.id, damaged.id]);
+    await jobEnds(cloud, events, riga.id, { kind: 'exchange_now' });
+    const red = await events.status(riga.id, 'the damage is back', (status) => status.highlight === 'error');
+    assert.equal(red.exchange.error.code, 'database_inconsistent', 'the very bytes');
+    await restore(healthy, 4);
+    await jobEnds(cloud, events, riga.id, { kind: 'exchange_now' });
+    await events.status(
+      riga.id,
+      'the row is well again',
+      (status) => status.highlight === 'none' && synced(status) && status.database.generation === 4,
+    );
+    await listed([3, 2, 1]);
+
+    const { items } = await cloud.api('GET', `/pos-servers/${riga.id}/timeline?limit=1000`);
+    const lives = items.filter((item) => item.kind === 'database').reverse();
+    assert.deepEqual(
+      lives.map(({ params }) => [params.from, params.to]),
+      [
+        [1, 2],
+        [2, 3],
+        [3, 4],
+      ],
+    );
+    const ends = items.filter((item) => item.kind === 'job' && item.code === 'succeeded');
+    assert.equal(ends.filter((item) => item.params.job === 'restore_database').length, 2);
+  });
+
   await t.test('it goes on after the cloud was away', async () => {
     const { port } = new URL(cloud.url);
     await stop(cloud.child);

@@ -223,6 +223,7 @@ fn example(code: ErrorCode) -> Value {
         ErrorCode::SizeOutOfRange => json!({"min": 65536, "max": 2_147_483_648_u64}),
         ErrorCode::UnsentTransactions => json!({"unsent_transactions": 12}),
         ErrorCode::GenerationChanged => json!({"generation": 4}),
+        ErrorCode::BackupNotFound => json!({"backups": []}),
         _ => json!({}),
     };
     let problem = Problem {

@@ -18,6 +18,7 @@ pub(crate) mod presence;
 pub(crate) mod timeline;
 pub(crate) mod token;
 
+pub(crate) mod backup;
 pub(crate) mod job;
 
 pub(crate) mod archive;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tillwatch_protocol::ids::{BackupId, JobId};
+use tillwatch_protocol::rest::backup::DatabaseBackup;
 
 use crate::files::{self, Access};
 
@@ -158,6 +159,23 @@ impl Backups {
         backups
     }
 
+    /// Those that a restore can go back to, newest first, as the cloud is told of them.
+    pub(crate) fn restorable(&self) -> Vec<DatabaseBackup> {
+        let mut backups = self.list();
+        backups.reverse();
+        backups.retain(|backup| self.get(backup.id).is_some());
+        backups
+            .into_iter()
+            .map(|backup| DatabaseBackup {
+                id: backup.id,
+                generation: backup.generation,
+                created_at: backup.made_at,
+                size_bytes: backup.files.iter().map(|file| file.size_bytes).sum(),
+                made_by: backup.job_id,
+            })
+            .collect()
+    }
+
     /// Removes the oldest ones until few enough are left, and never `needed`.
     pub(crate) fn prune(&self, needed: &[BackupId]) {
         let backups = self.list();
@@ -266,6 +284,18 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_not_whole_is_not_offered() {
+        let store = Store::new();
+        let (half, whole) = (store.move_away(BackupId::new()).id, BackupId::new());
+        store.write("pos.sqlite3", "newer");
+        store.move_away(whole);
+        fs::remove_file(store.backups.folder(half).join("1-pos.sqlite3-wal")).unwrap();
+        let told = store.backups.restorable();
+        assert_eq!(told.len(), 1);
+        assert_eq!((told[0].id, told[0].generation, told[0].size_bytes), (whole, 1, 5));
+    }
+
+    #[test]
     fn three_are_kept() {
         let store = Store::new();
         let ids: Vec<_> = (0..5)
@@ -277,5 +307,7 @@ mod tests {
         store.backups.prune(&[ids[0]]);
         let left: Vec<_> = store.backups.list().iter().map(|backup| backup.id).collect();
         assert_eq!(left, [ids[0], ids[3], ids[4]]);
+        let told: Vec<_> = store.backups.restorable().iter().map(|backup| backup.id).collect();
+        assert_eq!(told, [ids[4], ids[3], ids[0]]);
     }
 }

@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::backups::Backups;
 use crate::cloud_client::CloudClient;
 use crate::config::Config;
 use crate::generation::Generation;
@@ -60,6 +61,7 @@ impl Tools {
             database.created_at = database.created_at.or_else(|| birth().map(DateTime::from));
         }
         report.database.generation = Some(self.generation.current());
+        report.database.backups = Some(Backups::new(&self.data_dir).restorable());
         StoreReport { pos_state: state, report }
     }
 

@@ -227,6 +227,7 @@ impl SimulatedPos {
                 size_bytes: self.database.size_bytes(),
                 unsent_transactions: Some(0),
                 generation: None,
+                backups: None,
             },
         };
         self.reports.send_replace(Some(report));

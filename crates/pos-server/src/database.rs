@@ -145,7 +145,7 @@ impl Database {
         } else {
             (None, None)
         };
-        DatabaseReport { created_at, size_bytes, unsent_transactions, generation: None }
+        DatabaseReport { created_at, size_bytes, unsent_transactions, generation: None, backups: None }
     }
 }
 

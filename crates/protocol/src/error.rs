@@ -92,6 +92,8 @@ codes! {
     JobEnded = "job_ended" / 409 / "The job has already ended.",
     /// The database is not the one that the request was made for.
     GenerationChanged = "generation_changed" / 409 / "The POS database has changed since.",
+    /// The store does not keep the backup that was named; carries `backups`, those that it keeps.
+    BackupNotFound = "backup_not_found" / 409 / "The store does not keep this backup.",
     /// A reset would lose transactions; carries `unsent_transactions`, null when unknown.
     UnsentTransactions = "unsent_transactions" / 409 / "There are transactions that were not sent yet.",
     /// An upload piece does not start where the last one ended.

@@ -5,6 +5,8 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::rest::backup::DatabaseBackup;
+
 /// The report of a POS server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -58,6 +60,10 @@ pub struct DatabaseReport {
     /// Which life of the database this is. The connector's to say, on the link; a POS server leaves it out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub generation: Option<i64>,
+    /// The databases that a restore can go back to, newest first. The connector's to say, as the generation is;
+    /// an older one does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backups: Option<Vec<DatabaseBackup>>,
 }
 
 /// The reasons for which our POS server's exchange fails.

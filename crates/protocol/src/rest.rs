@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod archive;
+pub mod backup;
 pub mod enroll;
 pub mod job;
 pub mod outlet;

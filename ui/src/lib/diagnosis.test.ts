@@ -53,6 +53,28 @@ describe('a store', () => {
     expect(diagnose(row, now).map(({ kind }) => kind)).toEqual(['pos', 'exchange', 'version', 'behind']);
   });
 
+  test('that fell silent with many others lost its line with them', () => {
+    const [finding] = diagnose(
+      store((row) => {
+        cutLink(row, now, 'outage_nearby', 3);
+        const params = { outlets: '12', of: '40', scope: 'chain', within_seconds: '60' };
+        row.evidence = [{ code: 'outage_nearby', at: new Date(now).toISOString(), params }];
+      }),
+      now,
+    );
+    expect(finding?.evidence[0]).toContain("12 of the chain's 40 outlets");
+  });
+
+  test('whose identity two machines use is not well, though it is online', () => {
+    const row = store((cloned) => {
+      cloned.evidence = [{ code: 'duplicate_identity', at: new Date(now).toISOString(), params: {} }];
+    });
+    const [finding] = diagnose(row, now);
+    expect(finding).toMatchObject({ kind: 'link', sentence: expect.stringContaining('Two machines') });
+    expect(finding?.evidence[0]).toContain('came back');
+    expect(finding?.steps[0]?.text).toContain('second machine');
+  });
+
   test('of which the cloud knows nothing is not called broken', () => {
     const row = store((unknown) => (unknown.link_state = 'unknown'));
     expect(diagnose(row, now).map(({ look }) => look)).toEqual(['off']);

@@ -60,7 +60,15 @@ function linkFinding(row: Row, when: When, zone?: string): Finding | null {
   const finding = { kind: 'link', look: 'off', more: [], evidence: [] } as const;
   switch (row.link_state) {
     case 'online':
-      return null;
+      // Two connectors that take turns at the link are mostly online, and never well.
+      if (!row.evidence.some((item) => item.code === 'duplicate_identity')) return null;
+      return {
+        ...finding,
+        more: [],
+        evidence: row.evidence.map((item) => evidenceSentence(item, absolute(item.at, zone))),
+        sentence: m.prob_duplicate(),
+        steps: [person(m.step_duplicate()), person(m.step_enroll_again())],
+      };
     case 'never_connected':
       return {
         ...finding,

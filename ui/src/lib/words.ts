@@ -60,6 +60,18 @@ export function evidenceSentence(evidence: Evidence, time: string): string {
       return m.evidence_fell_silent({ time });
     case 'protocol_violated':
       return m.evidence_violated({ time });
+    case 'outage_nearby':
+      return param('scope') === 'cloud'
+        ? m.evidence_outage_cloud({ time, outlets: param('outlets'), of: param('of') })
+        : m.evidence_outage({ time, outlets: param('outlets'), of: param('of') });
+    case 'duplicate_identity':
+      return m.evidence_duplicate({ time });
+    case 'returned_same_boot':
+      return m.evidence_same_boot({ time });
+    case 'returned_after_start':
+      return m.evidence_after_start({ time });
+    case 'https_heartbeat_stopped':
+      return m.evidence_heartbeat_stopped({ time });
     case 'https_heartbeat':
       return m.evidence_heartbeat({ time });
     case 'not_back_after_cloud_restart':

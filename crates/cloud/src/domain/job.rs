@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
+use tillwatch_protocol::ids::BackupId;
 use tillwatch_protocol::rest::job::{
     DEFAULT_QUEUE_FOR, JobError, JobKind, JobProgress, JobRequest, JobSpec, JobState, MAX_LOG_BYTES,
     MIN_LOG_BYTES, WhenOffline,
@@ -51,6 +52,8 @@ pub enum Change {
     TimeOut,
     /// Its POS server is removed.
     Abandon,
+    /// The database that it was meant for is gone.
+    Outdate,
 }
 
 impl Change {
@@ -63,7 +66,7 @@ impl Change {
             Self::Accept | Self::Progress(_) | Self::Finish { .. } | Self::TimeOut | Self::Abandon => {
                 &[Queued, InProgress, CancelRequested]
             }
-            Self::AskCancel => &[Queued, InProgress],
+            Self::AskCancel | Self::Outdate => &[Queued, InProgress],
             Self::Cancel => &[Queued, CancelRequested],
         }
     }
@@ -84,6 +87,7 @@ impl Change {
             Self::Expire => JobState::Expired,
             Self::GiveUp | Self::Abandon => JobState::Failed,
             Self::TimeOut => JobState::TimedOut,
+            Self::Outdate => JobState::Rejected,
         })
     }
 }
@@ -144,6 +148,8 @@ pub struct Venue<'a> {
     pub generation: Option<i64>,
     /// Transactions that were not sent yet, as the last report said.
     pub unsent_transactions: Option<u64>,
+    /// The backups that it keeps; none when its connector never told.
+    pub backups: Option<&'a [BackupId]>,
     /// Kinds of the jobs that have not ended.
     pub active: &'a [JobKind],
 }
@@ -160,6 +166,9 @@ pub enum Refusal {
         /// Which one it is.
         current: Option<i64>,
     },
+    /// The store does not keep the backup.
+    #[error("the store does not keep this backup")]
+    Backup,
     /// A reset would lose transactions.
     #[error("transactions would be lost")]
     Unsent {
@@ -197,6 +206,11 @@ pub fn admit(spec: &JobSpec, when_offline: WhenOffline, venue: &Venue<'_>) -> Re
         {
             Err(Refusal::PosSilent)
         }
+        JobSpec::RestoreDatabase { backup_id, .. } => match venue.backups {
+            Some(kept) if !kept.contains(backup_id) => Err(Refusal::Backup),
+            // The store itself looks whether it is there.
+            _ => Ok(()),
+        },
         JobSpec::ResetDatabase { expected_generation, discard_unsent, .. } => {
             if venue.generation != Some(*expected_generation) {
                 return Err(Refusal::Generation { current: venue.generation });
@@ -209,6 +223,30 @@ pub fn admit(spec: &JobSpec, when_offline: WhenOffline, venue: &Venue<'_>) -> Re
             Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether a job that is about to go out was meant for another database than the one that is there: what it
+/// would take away, or bring back, is not what somebody confirmed. `meant` is the generation when the job was
+/// asked for, and `current` the present one, each as far as it is known.
+///
+/// Only what replaces the database is bound to it. To fetch logs, restart, exchange or diagnose means the store
+/// as it is.
+pub fn is_outdated(
+    spec: &JobSpec,
+    meant: Option<i64>,
+    current: Option<i64>,
+    backups: Option<&[BackupId]>,
+) -> bool {
+    let another = meant.is_some() && current.is_some() && meant != current;
+    match spec {
+        JobSpec::ResetDatabase { expected_generation, .. } => {
+            current.is_some_and(|current| current != *expected_generation)
+        }
+        JobSpec::RestoreDatabase { backup_id, .. } => {
+            another || backups.is_some_and(|kept| !kept.contains(backup_id))
+        }
+        _ => false,
     }
 }
 
@@ -266,6 +304,8 @@ mod tests {
             Change::Expire,
             Change::GiveUp,
             Change::TimeOut,
+            Change::Abandon,
+            Change::Outdate,
         ];
         for state in ALL.into_iter().filter(|state| state.is_terminal()) {
             for change in &changes {
@@ -297,6 +337,7 @@ mod tests {
             pos: PosState::Running,
             generation: Some(3),
             unsent_transactions: Some(0),
+            backups: None,
             active: &[],
         }
     }
@@ -329,6 +370,42 @@ mod tests {
             assert_eq!(check(&reset(false), venue.clone()), Err(Refusal::Unsent { count }));
             assert_eq!(check(&reset(true), venue), Ok(()));
         }
+    }
+
+    #[test]
+    fn a_restore_needs_a_backup_that_the_store_keeps() {
+        let (kept, gone) = (BackupId::new(), BackupId::new());
+        let all = [kept];
+        let restore = |backup_id| JobSpec::RestoreDatabase { confirm: "Riga Centrs".into(), backup_id };
+        let check = |spec: &JobSpec, backups| admit(spec, WhenOffline::Queue, &Venue { backups, ..venue() });
+        assert_eq!(check(&restore(kept), Some(&all)), Ok(()));
+        assert_eq!(check(&restore(gone), Some(&all)), Err(Refusal::Backup));
+        assert_eq!(check(&restore(gone), Some(&[])), Err(Refusal::Backup));
+        assert_eq!(check(&restore(gone), None), Ok(()), "an older connector looks itself");
+        let wrong = Venue { outlet: "Riga", backups: Some(&[kept]), ..venue() };
+        assert_eq!(admit(&restore(kept), WhenOffline::Fail, &wrong), Err(Refusal::Confirmation));
+    }
+
+    #[test]
+    fn what_replaces_a_database_is_meant_for_one() {
+        let (kept, gone) = (BackupId::new(), BackupId::new());
+        let restore = |backup_id| JobSpec::RestoreDatabase { confirm: String::new(), backup_id };
+        let outdated = |spec: &JobSpec, meant, current| is_outdated(spec, meant, current, Some(&[kept]));
+        for (spec, meant, current, expected) in [
+            (reset(true), Some(3), Some(3), false),
+            (reset(true), Some(3), Some(4), true),
+            (reset(true), Some(3), None, false),
+            (restore(kept), Some(3), Some(3), false),
+            (restore(kept), Some(3), Some(4), true),
+            (restore(kept), None, Some(4), false),
+            (restore(gone), Some(3), Some(3), true),
+            (JobSpec::RestartPos {}, Some(3), Some(4), false),
+            (JobSpec::ExchangeNow {}, Some(3), Some(4), false),
+            (JobSpec::Diagnose {}, Some(3), Some(4), false),
+        ] {
+            assert_eq!(outdated(&spec, meant, current), expected, "{spec:?} {meant:?} {current:?}");
+        }
+        assert!(!is_outdated(&restore(gone), Some(3), Some(3), None));
     }
 
     #[test]

@@ -56,14 +56,25 @@ impl Dispatch<'_> {
 
     /// What a connector that just came must be told, given the jobs in its journal.
     pub(super) async fn after_hello(self, journal: &[JobId]) -> Result<Vec<CloudFrame>, StoreError> {
-        let active = {
+        let (active, outdated) = {
             let db = self.state.store.read().await?;
-            store::job::active_of(&db, self.id).await?
+            let active = store::job::active_of(&db, self.id).await?;
+            let mut outdated = Vec::new();
+            for job in active.iter().filter(|job| !journal.contains(&job.id())) {
+                if store::job::is_outdated(&db, job).await? {
+                    outdated.push(job.id());
+                }
+            }
+            (active, outdated)
         };
         let mut frames = Vec::new();
         for job in &active {
             let (id, known) = (job.id(), journal.contains(&job.id()));
             match (job.state, known) {
+                // Somebody confirmed it for another database than the store has by now.
+                (JobState::Queued | JobState::InProgress, false) if outdated.contains(&id) => {
+                    self.change(id, job::Change::Outdate).await?;
+                }
                 (JobState::Queued, true) => {
                     self.change(id, job::Change::Accept).await?;
                 }

@@ -117,6 +117,14 @@ impl Inbox {
     /// Writes what waits.
     async fn write(&self, store: &Store) -> Result<(), StoreError> {
         let mut changes = self.lock().take();
+        // All at once: what many losses have in common shows in none of the groups alone.
+        if let Err(error) = change::judge(store, &mut changes).await {
+            let mut waiting = self.lock();
+            for change in changes {
+                waiting.put_back(change);
+            }
+            return Err(error);
+        }
         while !changes.is_empty() {
             let rest = changes.split_off(changes.len().min(GROUP));
             if let Err(error) = change::write_together(store, &mut changes).await {
@@ -220,6 +228,7 @@ mod tests {
 
     use futures_util::future::join_all;
     use sea_orm::{ConnectionTrait, EntityTrait, QueryOrder};
+    use serde_json::json;
     use tempfile::TempDir;
     use tillwatch_protocol::ids::BootId;
     use tillwatch_protocol::link::frame::Hello;
@@ -228,8 +237,9 @@ mod tests {
     use crate::store::token::Token;
 
     use super::*;
+    use crate::domain::presence;
     use crate::http::device::Device;
-    use crate::store::entity::pos_servers;
+    use crate::store::entity::{pos_servers, timeline};
     use crate::store::presence::Begun;
     use crate::{admin, store, tokens};
 
@@ -358,5 +368,43 @@ mod tests {
         let store = Store::open(folder.path(), None).await.unwrap();
         inbox.write(&store).await.unwrap();
         assert_eq!(link_states(&store).await, ["unknown"]);
+    }
+
+    #[tokio::test]
+    async fn links_that_are_cut_all_at_once_are_written_as_one_outage() {
+        const OUTLETS: usize = 2000;
+        let folder = TempDir::new().unwrap();
+        let store = Store::open(folder.path(), None).await.unwrap();
+        let mut file = "chain,outlet,crm_id,address,time_zone,pos_server\n".to_owned();
+        for number in 0..OUTLETS {
+            writeln!(file, "Chain {},{number},1,,Europe/Riga,Main", number % 20).unwrap();
+        }
+        admin::import_fleet(&store, file.as_bytes(), Utc::now()).await.unwrap();
+        let tx = store.write().await.unwrap();
+        let online = "UPDATE pos_servers SET link_state = 'online', session_epoch = 1";
+        tx.execute_unprepared(online).await.unwrap();
+        tx.commit().await.unwrap();
+        let inbox = Inbox::default();
+        let rows = pos_servers::Entity::find().all(&store.read().await.unwrap()).await.unwrap();
+        for row in &rows {
+            let presence = presence::after(&presence::End::Broken, Utc::now()).unwrap();
+            let ended = Ended { epoch: 1, presence, at: Utc::now(), heard_at: Utc::now() };
+            inbox.end(row.id.into(), ended);
+        }
+        let began = std::time::Instant::now();
+        inbox.write(&store).await.unwrap();
+        let took = began.elapsed();
+        println!("{OUTLETS} ends were written in {took:?}");
+        assert!(took < Duration::from_secs(60), "{took:?}");
+
+        let db = store.read().await.unwrap();
+        for row in pos_servers::Entity::find().all(&db).await.unwrap() {
+            assert_eq!(row.cause.as_deref(), Some("outage_nearby"));
+            let params = &row.evidence[1]["params"];
+            assert_eq!(*params, json!({"outlets": 100, "of": 100, "scope": "chain", "within_seconds": 60}));
+        }
+        let told = timeline::Entity::find().all(&db).await.unwrap();
+        assert_eq!(told.len(), OUTLETS);
+        assert!(told.iter().all(|told| told.code == "offline" && told.params["cause"] == "outage_nearby"));
     }
 }

@@ -196,10 +196,12 @@ impl Link<'_> {
         let patience = &self.state.config.patience;
         let mut pings = interval_at(Instant::now() + patience.ping_every, patience.ping_every);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut silent_at = self.heard_at + patience.silence;
         loop {
             tokio::select! {
                 message = self.socket.recv() => {
                     self.heard_at = Instant::now();
+                    silent_at = self.heard_at + patience.silence;
                     match read(message) {
                         Input::Nothing => {}
                         Input::End(end) => return Ok(end),
@@ -227,8 +229,13 @@ impl Link<'_> {
                         return Ok(End::Broken);
                     }
                 }
-                () = tokio::time::sleep_until(self.heard_at + patience.silence) => {
-                    return Ok(End::Silent(self.heard_at.elapsed()));
+                () = tokio::time::sleep_until(silent_at) => {
+                    // Woken late, it is this process that stood still, and what stores said meanwhile waits to
+                    // be read: each is heard before it is given up.
+                    if silent_at.elapsed() < patience.ping_every {
+                        return Ok(End::Silent(self.heard_at.elapsed()));
+                    }
+                    silent_at = Instant::now() + patience.ping_every;
                 }
             }
         }

@@ -50,7 +50,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
     extensions(("x-problems" = json!([
         ErrorCode::PermissionDenied, ErrorCode::PeriodInvalid, ErrorCode::SizeOutOfRange,
         ErrorCode::ConfirmationMismatch, ErrorCode::IdempotencyConflict, ErrorCode::VenueOffline,
-        ErrorCode::VenueTimeout, ErrorCode::JobInProgress, ErrorCode::GenerationChanged,
+        ErrorCode::VenueTimeout, ErrorCode::JobInProgress, ErrorCode::GenerationChanged, ErrorCode::BackupNotFound,
         ErrorCode::UnsentTransactions,
     ])))
 )]
@@ -101,6 +101,7 @@ async fn start(
         // The time of a job counts from when it goes out.
         deadline: pos_server.node_id.map(|_| job::deadline(kind, now)),
         expires_at,
+        generation: pos_server.generation,
         idempotency,
         spec: request.spec,
     };
@@ -249,12 +250,15 @@ async fn admit(tx: &WriteTx, request: &JobRequest, pos_server: &pos_servers::Mod
     let active: Vec<StoredJob> = store::job::active_of(&**tx, id).await?;
     let kinds: Vec<JobKind> = active.iter().map(|job| job.spec.kind()).collect();
     let outlet = store::job::outlet_name(&**tx, pos_server).await?;
+    let kept = store::backup::known(&**tx, id).await?.map(|(items, _)| items);
+    let backups: Option<Vec<_>> = kept.as_ref().map(|kept| kept.iter().map(|backup| backup.id).collect());
     let venue = Venue {
         outlet: &outlet,
         link: from_text(&pos_server.link_state)?,
         pos: from_text(&pos_server.pos_state)?,
         generation: pos_server.generation,
         unsent_transactions: pos_server.unsent_transactions.map(i64::cast_unsigned),
+        backups: backups.as_deref(),
         active: &kinds,
     };
     let Err(refusal) = job::admit(&request.spec, request.when_offline, &venue) else { return Ok(()) };
@@ -264,6 +268,7 @@ async fn admit(tx: &WriteTx, request: &JobRequest, pos_server: &pos_servers::Mod
         Refusal::Generation { current } => {
             ApiError::new(ErrorCode::GenerationChanged, detail).with("generation", json!(current))
         }
+        Refusal::Backup => ApiError::new(ErrorCode::BackupNotFound, detail).with("backups", json!(kept)),
         Refusal::Unsent { count } => {
             ApiError::new(ErrorCode::UnsentTransactions, detail).with("unsent_transactions", json!(count))
         }

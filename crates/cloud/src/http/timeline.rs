@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use tillwatch_protocol::error::ErrorCode;
 use tillwatch_protocol::ids::PosServerId;
 use tillwatch_protocol::rest::Page;
+use tillwatch_protocol::rest::backup::Backups;
+use tillwatch_protocol::rest::pos_server::LinkState;
 use tillwatch_protocol::rest::timeline::TimelineItem;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -19,7 +21,7 @@ use crate::store;
 use crate::store::timeline::{Cursor, Period};
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
-    OpenApiRouter::new().routes(routes!(timeline))
+    OpenApiRouter::new().routes(routes!(timeline)).routes(routes!(backups))
 }
 
 /// How far the timeline goes back when nobody says.
@@ -75,6 +77,33 @@ async fn timeline(
     let (items, next) = store::timeline::page(&db, id, period, after, limit).await?;
     let next_cursor = next.map(|after| params::to_cursor(&PageEnd { period, after }));
     Ok(axum::Json(Page { items, next_cursor }))
+}
+
+/// The databases that a restore can go back to. They lie in the store; what is shown is what it last told, while
+/// it is offline too.
+#[utoipa::path(
+    get, path = "/pos-servers/{id}/backups", operation_id = "list_backups", tag = "status",
+    params(("id" = PosServerId, Path, description = "Which POS server")),
+    responses((status = 200, description = "The backups, newest first", body = Backups)),
+    extensions(("x-problems" = json!([ErrorCode::NotFound])))
+)]
+async fn backups(
+    State(state): State<AppState>,
+    current: CurrentUser,
+    Path(id): Path<PosServerId>,
+) -> ApiResult<axum::Json<Backups>> {
+    let db = state.store.read().await?;
+    let Some(pos_server) = store::job::visible_pos_server(&db, current.viewer(), id).await? else {
+        return Err(ApiError::not_found());
+    };
+    let Some((items, told_at)) = store::backup::known(&db, id).await? else {
+        return Ok(axum::Json(Backups { items: Vec::new(), as_of: None }));
+    };
+    // A store tells at once when its list changes: as long as there is a link, the list is as it is there.
+    let link = store::presence::link(&pos_server)?;
+    let until = if link.state == LinkState::Online { Some(Utc::now()) } else { link.since };
+    let as_of = until.map_or(told_at, |until| until.max(told_at));
+    Ok(axum::Json(Backups { items, as_of: Some(as_of) }))
 }
 
 fn read_params(query: Params, now: DateTime<Utc>) -> ApiResult<(Period, Option<Cursor>, u64)> {

@@ -4,6 +4,7 @@
 
 pub(crate) mod archives;
 pub(crate) mod audit;
+pub(crate) mod backups;
 pub(crate) mod boots;
 pub(crate) mod chains;
 pub(crate) mod devices;

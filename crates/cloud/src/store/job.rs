@@ -22,7 +22,7 @@ use crate::domain::permission::Viewer;
 use crate::domain::timeline::Entry;
 use crate::metrics;
 use crate::store::entity::{jobs, outlets, pos_servers};
-use crate::store::{StoreError, archive, from_text, pos_server, timeline, to_text};
+use crate::store::{StoreError, archive, backup, from_text, pos_server, timeline, to_text};
 
 /// The states of jobs that have not ended.
 const ACTIVE: [JobState; 3] = [JobState::Queued, JobState::InProgress, JobState::CancelRequested];
@@ -89,6 +89,8 @@ pub(crate) struct NewJob {
     pub deadline: Option<DateTime<Utc>>,
     /// Until when it may wait for its store; none when it may not.
     pub expires_at: Option<DateTime<Utc>>,
+    /// Which life of the database is there.
+    pub generation: Option<i64>,
     /// The request's idempotency key and hash.
     pub idempotency: Option<(String, String)>,
 }
@@ -119,6 +121,7 @@ pub(crate) async fn insert<C: ConnectionTrait>(
         request_hash: Set(hash),
         revision: Set(revision),
         cancel_requested_at: Set(None),
+        generation: Set(new.generation),
     };
     let row = row.insert(tx).await?;
     metrics::job_changed(new.spec.kind(), JobState::Queued);
@@ -154,6 +157,10 @@ pub(crate) async fn change<C: ConnectionTrait>(
         }
         Change::GiveUp => row.error = Set(Some(error("venue_offline", "The venue went offline."))),
         Change::Expire => row.error = Set(Some(error("expired", "The venue did not come back in time."))),
+        Change::Outdate => {
+            let message = "The POS database, or the backup, is not the one that the job was meant for.";
+            row.error = Set(Some(error("generation_changed", message)));
+        }
         Change::Abandon => {
             row.error = Set(Some(error("pos_server_removed", "The POS server was removed.")));
         }
@@ -301,6 +308,16 @@ pub(crate) async fn active_of<C: ConnectionTrait>(
         .into_iter()
         .map(StoredJob::read)
         .collect()
+}
+
+/// Whether a job that is about to go out was meant for another database than the one that is there.
+pub(crate) async fn is_outdated<C: ConnectionTrait>(conn: &C, job: &StoredJob) -> Result<bool, StoreError> {
+    let Some(pos_server) = pos_servers::Entity::find_by_id(job.row.pos_server_id).one(conn).await? else {
+        return Ok(true);
+    };
+    let kept = backup::known(conn, job.pos_server_id()).await?;
+    let kept: Option<Vec<_>> = kept.map(|(items, _)| items.iter().map(|backup| backup.id).collect());
+    Ok(job::is_outdated(&job.spec, job.row.generation, pos_server.generation, kept.as_deref()))
 }
 
 /// Jobs that have not ended, by POS server, oldest first: what statuses list.
@@ -535,3 +552,6 @@ fn seen_by(viewer: Viewer) -> SimpleExpr {
         .into_query();
     jobs::Column::PosServerId.in_subquery(ids)
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@ mod m0004_service_tokens;
 mod m0005_sso;
 mod m0007_admin;
 mod m0009_used_tokens;
+mod m0010_job_generation;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use sea_orm_migration::prelude::*;
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_sso::Migration),
             Box::new(m0007_admin::Migration),
             Box::new(m0009_used_tokens::Migration),
+            Box::new(m0010_job_generation::Migration),
         ]
     }
 }

@@ -24,7 +24,7 @@ use crate::domain::presence::{self, Presence};
 use crate::domain::timeline::offline;
 use crate::store::entity::{devices, nodes, outlets, pos_servers};
 use crate::store::timeline::Following;
-use crate::store::{StoreError, from_text, outage, timeline, to_text};
+use crate::store::{StoreError, backup, from_text, outage, timeline, to_text};
 
 /// The longest text of a store's that is kept as it came, in characters.
 const MAX_TEXT: usize = 2000;
@@ -111,6 +111,9 @@ pub(crate) async fn begin<C: ConnectionTrait>(
     }
     if presence.state == LinkState::Online {
         look_back(tx, &before, hello, now).await?;
+    }
+    if let Some(told) = hello.report.as_ref().and_then(|report| report.report.database.backups.as_ref()) {
+        backup::tell(tx, id, told, now).await?;
     }
     let outlet = outlets::Entity::find_by_id(before.outlet_id).one(tx).await?;
     Ok(Some(Begun { epoch, before_on: before.node_id, time_zone: outlet.map(|outlet| outlet.time_zone) }))
@@ -203,13 +206,18 @@ pub(crate) async fn report<C: ConnectionTrait>(
     let mut row = pos_servers::ActiveModel { last_seen_at: Set(Some(now)), ..Default::default() };
     report_columns(&mut row, report, now);
     row.revision = Set(revision);
-    pos_servers::Entity::update_many()
+    let written = pos_servers::Entity::update_many()
         .set(row)
         .filter(pos_servers::Column::Id.eq(id.0))
         .filter(pos_servers::Column::SessionEpoch.eq(epoch))
         .filter(pos_servers::Column::LinkState.eq(to_text(&LinkState::Online)))
         .exec(tx)
         .await?;
+    if written.rows_affected == 1
+        && let Some(told) = &report.report.database.backups
+    {
+        backup::tell(tx, id, told, now).await?;
+    }
     Ok(())
 }
 
@@ -464,6 +472,7 @@ fn report_columns(row: &mut pos_servers::ActiveModel, report: &StoreReport, now:
     }
     let mut told = report.clone();
     told.database.generation = None;
+    told.database.backups = None;
     if *pos_state != PosState::Running && told == Report::default() {
         // The connector knows nothing of the rest: what was known before is worth more.
         return;

@@ -41,6 +41,7 @@ list_pos_servers:chain   401    404      404     404   ok    ok   ok    ok    ok
 list_pos_servers:outlet  401    404      404     404   ok    ok   ok    ok    ok    ok    401   401   401   401
 get_pos_server           401    404      404     404   ok    ok   ok    ok    ok    ok    401   401   401   401
 get_timeline             401    404      404     404   ok    ok   ok    ok    ok    ok    401   401   401   401
+list_backups             401    404      404     404   ok    ok   ok    ok    ok    ok    401   401   401   401
 follow_events            401    ok       ok      ok    ok    ok   ok    ok    ok    ok    401   401   401   401
 start_job:diagnose       401    404      404     404   ok    ok   ok    ok    ok    ok    401   401   401   401
 start_job:exchange_now   401    404      404     404   ok    ok   ok    ok    ok    ok    401   401   401   401

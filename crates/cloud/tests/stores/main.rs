@@ -12,8 +12,10 @@ mod support;
 
 mod administration;
 mod archives;
+mod causes;
 mod exchange;
 mod faults;
+mod generations;
 mod identity;
 mod jobs;
 mod links;

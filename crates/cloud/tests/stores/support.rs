@@ -409,6 +409,7 @@ pub(crate) fn report() -> StoreReport {
             unsent_transactions: Some(0),
             created_at: None,
             generation: Some(3),
+            backups: None,
         },
         ..Report::default()
     };

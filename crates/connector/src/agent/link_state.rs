@@ -22,8 +22,6 @@ const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(30);
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long to wait when trying at once can't help: the identity was revoked, or the POS server is too old.
 const HOPELESS_WAIT: Duration = Duration::from_hours(1);
-/// How long to leave the field to another connector with the same identity, and up to twice that.
-const REPLACED_WAIT: Duration = Duration::from_secs(30);
 /// The shortest beat of `alive`, whatever a cloud says.
 const SHORTEST_BEAT: Duration = Duration::from_secs(1);
 
@@ -279,7 +277,7 @@ impl Agent {
 
     fn wait_hopeless(&mut self, hopeless: Hopeless) {
         let wait = match hopeless {
-            Hopeless::Replaced => REPLACED_WAIT + jitter(REPLACED_WAIT),
+            Hopeless::Replaced => self.backoff.replaced_wait(),
             Hopeless::Version(_) | Hopeless::Revoked => HOPELESS_WAIT,
         };
         match &hopeless {

@@ -160,6 +160,7 @@ pub(super) fn parse(text: &[u8]) -> Option<Report> {
             unsent_transactions: field(&database["unsent_transactions"]),
             // Ours to say, whatever the POS server thinks.
             generation: None,
+            backups: None,
         },
     })
 }

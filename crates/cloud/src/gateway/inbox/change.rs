@@ -203,7 +203,7 @@ impl Change {
 pub(super) async fn write_together(store: &Store, changes: &mut Vec<Change>) -> Result<(), StoreError> {
     let mut tx = store.write().await?;
     let revision = tx.next_revision().await?;
-    let following = follow(&tx, changes, revision).await?;
+    let following = follow(&tx, changes).await?;
     for change in changes.iter_mut() {
         if let Err(error) = change.apply(&tx, revision).await {
             drop(tx);
@@ -215,20 +215,40 @@ pub(super) async fn write_together(store: &Store, changes: &mut Vec<Change>) -> 
     tx.commit().await
 }
 
-/// Looks at changes before they are written: puts right what ends of sessions are put down to, and follows what
-/// the timelines of the stores will tell.
-async fn follow(
-    tx: &DatabaseTransaction,
-    changes: &mut [Change],
-    revision: i64,
-) -> Result<Following, StoreError> {
-    let endings = changes.iter_mut().filter_map(|change| match change {
-        Change::End(id, Ended { presence, at, .. }) => Some(Ending { id: *id, at: *at, presence }),
-        _ => None,
-    });
-    let corrections = outage::judge(tx, endings.collect(), Utc::now()).await?;
-    let mut ids: Vec<PosServerId> = corrections.iter().map(|correction| correction.id).collect();
-    for change in changes.iter() {
+/// Puts right what ends of sessions are put down to, before they are written, and what was written of others
+/// that went in the same minute.
+pub(super) async fn judge(store: &Store, changes: &mut [Change]) -> Result<(), StoreError> {
+    let endings: Vec<_> = changes
+        .iter_mut()
+        .filter_map(|change| match change {
+            Change::End(id, Ended { presence, at, .. }) => Some(Ending { id: *id, at: *at, presence }),
+            _ => None,
+        })
+        .collect();
+    if endings.is_empty() {
+        return Ok(());
+    }
+    let now = Utc::now();
+    let corrections = {
+        let db = store.read().await?;
+        outage::judge(&db, endings, now).await?
+    };
+    if corrections.is_empty() {
+        return Ok(());
+    }
+    let mut tx = store.write().await?;
+    let revision = tx.next_revision().await?;
+    let ids = corrections.iter().map(|correction| correction.id).collect();
+    let following = Following::begin(&*tx, ids).await?;
+    outage::correct(&*tx, &corrections, revision).await?;
+    following.end(&*tx, now).await?;
+    tx.commit().await
+}
+
+/// Follows what the timelines of the stores will tell.
+async fn follow(tx: &DatabaseTransaction, changes: &[Change]) -> Result<Following, StoreError> {
+    let mut ids = Vec::new();
+    for change in changes {
         match change {
             Change::Alive { ids: alive, pos_answers, .. } => {
                 ids.extend(presence::changed_by_alive(tx, alive, *pos_answers).await?);
@@ -238,9 +258,7 @@ async fn follow(
             _ => ids.extend(change.whose()),
         }
     }
-    let following = Following::begin(tx, ids).await?;
-    outage::correct(tx, &corrections, revision).await?;
-    Ok(following)
+    Following::begin(tx, ids).await
 }
 
 /// Whether the change that met an error is the reason for it.
@@ -252,7 +270,7 @@ fn is_to_blame(error: &StoreError) -> bool {
 async fn write_the_good(store: &Store, changes: &mut Vec<Change>) -> Result<(), StoreError> {
     let mut tx = store.write().await?;
     let revision = tx.next_revision().await?;
-    let following = follow(&tx, changes, revision).await?;
+    let following = follow(&tx, changes).await?;
     let mut bad = Vec::new();
     for (index, change) in changes.iter_mut().enumerate() {
         let savepoint = tx.begin().await?;

@@ -25,6 +25,8 @@ pub struct Model {
     pub request_hash: Option<String>,
     pub revision: i64,
     pub cancel_requested_at: Option<DateTimeUtc>,
+    /// Which life of the database was there when the job was asked for.
+    pub generation: Option<i64>,
 }
 
 /// Joins are written out where they are used.
