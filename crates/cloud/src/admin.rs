@@ -24,7 +24,7 @@ use crate::domain::audit::{Actor, Entry};
 use crate::domain::user;
 use crate::store::{Store, audit, chain, outlet, pos_server, service_token, sso, user as kept_users};
 
-pub use crate::store::audit::Chain as AuditChain;
+pub use crate::store::audit::{Chain as AuditChain, Head as AuditHead};
 pub use crate::store::grant::Scope;
 pub use error::AdminError;
 
@@ -174,9 +174,14 @@ pub async fn revoke_token(store: &Store, name: &str, now: DateTime<Utc>) -> Resu
     Ok(())
 }
 
-/// Checks the chain of hashes of the audit trail.
-pub async fn verify_audit(store: &Store) -> Result<AuditChain, AdminError> {
-    Ok(audit::verify(&store.read().await?).await?)
+/// Checks the chain of hashes of the audit trail, and that it holds what was noted of it outside.
+pub async fn verify_audit(store: &Store, noted: Option<&AuditHead>) -> Result<AuditChain, AdminError> {
+    Ok(audit::verify(&store.read().await?, noted).await?)
+}
+
+/// Where the audit trail ends, to be noted outside.
+pub async fn audit_head(store: &Store) -> Result<AuditHead, AdminError> {
+    Ok(audit::head(&store.read().await?).await?)
 }
 
 fn the_one<T>(what: &'static str, name: &str, mut found: Vec<T>) -> Result<T, AdminError> {

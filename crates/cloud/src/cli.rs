@@ -10,13 +10,15 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
-use tillwatch_cloud::admin::{self, AuditChain, ScopeName, TokenScopeName};
+use tillwatch_cloud::admin::{self, AuditChain, AuditHead, ScopeName, TokenScopeName};
 use tillwatch_cloud::config::{Archives, Config, Secret, SsoProvider, Tls, default_data_dir};
 use tillwatch_cloud::store::Store;
 use tillwatch_protocol::rest::session::Permission;
 use tillwatch_protocol::time::parse_duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use crate::logging::{self, LogFormat};
 
 /// The cloud of Tillwatch: REST for desktops, the gateway for stores, jobs, archives and the exchange.
 #[derive(Debug, Parser)]
@@ -91,6 +93,9 @@ struct Serve {
     /// Where Prometheus fetches `/metrics`, by HTTP [default: nowhere]; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", env = "TILLWATCH_CLOUD_METRICS_LISTEN")]
     metrics_listen: Option<SocketAddr>,
+    /// The form of the log on standard error [default: text]; `RUST_LOG` says what is in it.
+    #[arg(long, value_name = "FORMAT", env = "TILLWATCH_CLOUD_LOG_FORMAT")]
+    log_format: Option<LogFormat>,
     /// What the logs call this process [default: the host's name].
     #[arg(long, value_name = "NAME", env = "TILLWATCH_CLOUD_NODE_NAME")]
     node_name: Option<String>,
@@ -226,8 +231,11 @@ struct TokenScopeArgs {
 
 #[derive(Debug, Subcommand)]
 enum Audit {
-    /// Checks the chain of hashes.
+    /// Checks the chain of hashes, and prints the head of the chain.
     Verify {
+        /// A head that was printed earlier, `NUMBER:HASH`: the trail must still hold it.
+        #[arg(long, value_name = "HEAD")]
+        noted: Option<AuditHead>,
         #[command(flatten)]
         place: Place,
     },
@@ -246,6 +254,7 @@ struct FileConfig {
     tls_key: Option<PathBuf>,
     insecure_http: bool,
     metrics_listen: Option<SocketAddr>,
+    log_format: Option<LogFormat>,
     trusted_proxies: Vec<IpAddr>,
     sso: Vec<FileProvider>,
     node_name: Option<String>,
@@ -297,6 +306,9 @@ impl FileProvider {
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
     let now = Utc::now();
     let mut out = std::io::stdout();
+    if !matches!(cli.command, Command::Serve(_)) {
+        logging::begin(LogFormat::Text);
+    }
     match cli.command {
         Command::Serve(flags) => return serve(*flags).await,
         Command::User(User::Add { email, name, admin, password_stdin, place }) => {
@@ -336,12 +348,14 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
             store.close().await;
         }
         Command::Token(token) => manage_token(token).await?,
-        Command::Audit(Audit::Verify { place }) => {
+        Command::Audit(Audit::Verify { noted, place }) => {
             let store = place.open().await?;
-            match admin::verify_audit(&store).await? {
+            match admin::verify_audit(&store, noted.as_ref()).await? {
                 AuditChain::Whole(entries) => writeln!(out, "{entries} entries, the chain is whole")?,
                 AuditChain::BrokenAt(seq) => bail!("the chain of hashes is broken at entry {seq}"),
+                AuditChain::CutOffAfter(seq) => bail!("entries after {seq} are missing"),
             }
+            writeln!(out, "head {}", admin::audit_head(&store).await?)?;
         }
         Command::Openapi => writeln!(out, "{:#}", tillwatch_cloud::openapi())?,
     }
@@ -399,7 +413,8 @@ async fn manage_token(token: Token) -> anyhow::Result<()> {
 }
 
 async fn serve(flags: Serve) -> anyhow::Result<()> {
-    let config = configuration(flags)?;
+    let (config, log_format) = configuration(flags)?;
+    logging::begin(log_format);
     let listen = config.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
     let address = listener.local_addr()?;
@@ -413,8 +428,9 @@ async fn serve(flags: Serve) -> anyhow::Result<()> {
 }
 
 /// Flags and environment over the file over the defaults.
-fn configuration(flags: Serve) -> anyhow::Result<Config> {
+fn configuration(flags: Serve) -> anyhow::Result<(Config, LogFormat)> {
     let file = flags.config.as_deref().map(read_config).transpose()?.unwrap_or_default();
+    let log_format = flags.log_format.or(file.log_format).unwrap_or_default();
     let data_dir = flags.place.data_dir.or(file.data_dir).unwrap_or_else(default_data_dir);
     let mut config = Config::new(data_dir);
     config.listen = flags.listen.or(file.listen).unwrap_or(config.listen);
@@ -440,7 +456,7 @@ fn configuration(flags: Serve) -> anyhow::Result<Config> {
         (_, true) => bail!("a certificate and insecure-http exclude each other"),
         _ => bail!("tls-cert and tls-key belong together"),
     };
-    Ok(config)
+    Ok((config, log_format))
 }
 
 fn read_config(path: &Path) -> anyhow::Result<FileConfig> {

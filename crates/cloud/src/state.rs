@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::gateway;
 use crate::http::device::SeenTokens;
 use crate::http::exchange::{Checksums, StaleChains};
+use crate::http::health::Health;
 use crate::http::relay::Rates;
 use crate::http::session::SignInGuard;
 use crate::http::uploads::Digests;
@@ -34,6 +35,8 @@ pub(crate) struct AppState {
     pub(crate) sign_in: Arc<SignInGuard>,
     /// Who may tell who somebody is.
     pub(crate) sso: Arc<Providers>,
+    /// What was last seen of whether it can be written.
+    pub(crate) health: Arc<Health>,
     /// Device tokens that were used.
     pub(crate) seen_tokens: Arc<SeenTokens>,
     /// The links of this process.
@@ -86,6 +89,7 @@ impl AppState {
             cloud_id,
             sign_in: Arc::new(SignInGuard::new()),
             sso,
+            health: Arc::default(),
             seen_tokens: Arc::new(SeenTokens::new(Utc::now())),
             registry,
             inbox: gateway::Inbox::default(),

@@ -41,7 +41,8 @@ mod open;
 use std::path::Path;
 use std::time::Instant;
 
-use sea_orm::sea_query::{Expr, ExprTrait, Func, Query};
+use chrono::{DateTime, Utc};
+use sea_orm::sea_query::{Expr, ExprTrait, Func, OnConflict, Query};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, EntityTrait,
     QueryFilter, Set, SqliteTransactionMode, TransactionOptions, TransactionTrait,
@@ -128,6 +129,13 @@ impl Store {
         revision_of(&self.readers).await
     }
 
+    /// Writes something that nobody reads, to see whether a write lasts.
+    pub(crate) async fn probe(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
+        let tx = self.write().await?;
+        set_meta(&*tx, "probed_at", now.to_rfc3339()).await?;
+        tx.commit().await
+    }
+
     /// Which cloud this is; made up at the first start.
     pub(crate) async fn cloud_id(&self) -> Result<CloudId, StoreError> {
         let id = self.fact("cloud_id", || CloudId::new().to_string()).await?;
@@ -159,6 +167,18 @@ impl Store {
         let _ = self.notes.close().await;
         let _ = self.writer.close().await;
     }
+}
+
+/// Writes a fact about this cloud, in the place of an older one.
+pub(crate) async fn set_meta(
+    db: &impl sea_orm::ConnectionTrait,
+    key: &str,
+    value: String,
+) -> Result<(), StoreError> {
+    let row = meta::ActiveModel { key: Set(key.to_owned()), value: Set(value) };
+    let replace = OnConflict::column(meta::Column::Key).update_column(meta::Column::Value).to_owned();
+    meta::Entity::insert(row).on_conflict(replace).exec_without_returning(db).await?;
+    Ok(())
 }
 
 /// The revision as a connection or transaction sees it.

@@ -4,7 +4,7 @@
 use chrono::{DateTime, SubsecRound, Utc};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use tillwatch_protocol::ids::UserId;
+use tillwatch_protocol::ids::{PosServerId, UserId};
 
 use crate::tokens::hex;
 
@@ -16,6 +16,8 @@ pub const FIRST_PREVIOUS: &str = "0000000000000000000000000000000000000000000000
 pub enum Actor {
     /// A user over REST.
     User(UserId),
+    /// The programs of a store, by the POS server that they serve.
+    Store(PosServerId),
     /// Whoever may run the command line on the server.
     CommandLine,
     /// The cloud by itself.
@@ -26,6 +28,7 @@ impl std::fmt::Display for Actor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::User(id) => write!(f, "user:{id}"),
+            Self::Store(id) => write!(f, "pos_server:{id}"),
             Self::CommandLine => f.write_str("command_line"),
             Self::System => f.write_str("system"),
         }

@@ -13,6 +13,8 @@ pub const LOCK_OUT: TimeDelta = TimeDelta::minutes(30);
 pub const ACCESS_LIFE: TimeDelta = TimeDelta::minutes(15);
 /// How long a session lives on without being refreshed.
 pub const REFRESH_LIFE: TimeDelta = TimeDelta::days(30);
+/// How long a session lives at most, however often it is refreshed: then one signs in again (ASVS 5.0, 7.3.2).
+pub const SESSION_LIFE: TimeDelta = TimeDelta::days(90);
 /// The shortest password, in characters.
 pub const MIN_PASSWORD_CHARS: usize = 8;
 /// The longest password, in bytes; a limit on the work that a request can cause.

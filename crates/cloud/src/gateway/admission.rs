@@ -15,6 +15,7 @@ use tokio_util::sync::PollSemaphore;
 
 use crate::config::Limits;
 use crate::error::ApiError;
+use crate::metrics;
 use crate::state::AppState;
 
 /// Who is refused comes back within so many seconds, each after a time of its own.
@@ -60,6 +61,7 @@ impl FromRequestParts<AppState> for Arrival {
     /// Takes a place, or refuses at once: before anything is looked up or verified.
     async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let place = state.admission.arrivals.clone().try_acquire_owned().map_err(|_| {
+            metrics::link_refused("admission");
             let wait = rand::random_range(1..=COME_BACK_WITHIN_SECONDS);
             ApiError::new(ErrorCode::Unavailable, "Too many stores are coming back at this moment.")
                 .retry_after(Duration::from_secs(wait))

@@ -8,7 +8,7 @@ use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
     IF_NONE_MATCH, IF_RANGE, RANGE,
 };
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::Utc;
 use futures_util::{Stream, StreamExt, stream};
@@ -21,6 +21,7 @@ use utoipa_axum::routes;
 
 use crate::blobs::Blobs;
 use crate::domain::archive::{Selection, content_disposition, select};
+use crate::domain::audit::{Actor, Entry};
 use crate::error::{ApiError, ApiResult};
 use crate::http::extract::{CurrentUser, Path};
 use crate::state::AppState;
@@ -66,6 +67,7 @@ struct Zip(Vec<u8>);
     extensions(("x-problems" = json!([ErrorCode::PermissionDenied, ErrorCode::ArchiveExpired, ErrorCode::RangeNotSatisfiable])))
 )]
 async fn content(
+    method: Method,
     State(state): State<AppState>,
     user: CurrentUser,
     Path(id): Path<ArchiveId>,
@@ -111,6 +113,17 @@ async fn content(
     };
     let pieces = store::archive::pieces(&db, id).await?;
     drop(db);
+    if method != Method::HEAD {
+        let target = format!("pos_server:{}", pos_server.id);
+        let entry = Entry::new(Utc::now(), Actor::User(user.user.id), "archive.downloaded", target)
+            .with("archive_id", json!(id))
+            .with("from_byte", range.start)
+            .with("to_byte", range.end);
+        // Written before the first byte leaves.
+        let tx = state.store.write().await?;
+        store::audit::append(&tx, entry).await?;
+        tx.commit().await?;
+    }
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -53,7 +53,8 @@ async fn enroll(
     // A store whose answer was lost asks again, and nothing changes.
     if enrolled.is_new {
         let target = format!("pos_server:{}", enrolled.pos_server_id);
-        let entry = Entry::new(now, Actor::System, "device.enrolled", target);
+        let store = Actor::Store(enrolled.pos_server_id);
+        let entry = Entry::new(now, store, "device.enrolled", target);
         audit::append(&tx, entry.with("device_id", json!(enrolled.device_id))).await?;
         tx.commit().await?;
         tracing::info!(device = %enrolled.device_id, pos_server = %enrolled.pos_server_id, "enrolled");

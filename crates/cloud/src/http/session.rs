@@ -197,6 +197,10 @@ pub(crate) async fn begin(
     how: &Entrance<'_>,
     now: DateTime<Utc>,
 ) -> ApiResult<Tokens> {
+    if !users::may_sign_in(&tx, user.id).await? {
+        // Disabled, or gone, since the password was looked at.
+        return Err(wrong_credentials());
+    }
     let id = SessionId::new();
     let tokens = new_tokens(id);
     session::forget_ended(&tx, user.id, now).await?;

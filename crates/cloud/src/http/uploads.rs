@@ -24,6 +24,7 @@ pub(crate) use digests::Digests;
 use digests::Running;
 
 use crate::blobs::Blobs;
+use crate::domain::audit::{Actor, Entry};
 use crate::domain::job::upload_limit;
 use crate::error::{ApiError, ApiResult};
 use crate::http::device::Device;
@@ -248,6 +249,13 @@ async fn take(state: &AppState, upload: &uploads::Model, piece: Bytes) -> ApiRes
         store::upload::finish(&*tx, upload, now).await?;
         let revision = tx.next_revision().await?;
         store::job::touch(&*tx, upload.job_id.into(), revision).await?;
+        let id = upload.pos_server_id.into();
+        let entry = Entry::new(now, Actor::Store(id), "archive.stored", format!("pos_server:{id}"))
+            .with("archive_id", upload.id.to_string())
+            .with("job_id", upload.job_id.to_string())
+            .with("size_bytes", upload.length)
+            .with("sha256", upload.sha256.as_str());
+        store::audit::append(&tx, entry).await?;
     }
     tx.commit().await?;
     metrics::uploaded(length.cast_unsigned());

@@ -107,7 +107,8 @@ async fn scrape(State(scraper): State<Arc<Scraper>>) -> impl IntoResponse {
     for (what, waiting) in state.inbox.waiting() {
         gauge!("tillwatch_inbox_waiting", "what" => what).set(waiting as f64);
     }
-    gauge!("tillwatch_ready").set(f64::from(health::check(state).await.is_ok()));
+    let failing = Box::pin(health::failing(state)).await;
+    gauge!("tillwatch_ready").set(f64::from(failing.is_empty()));
     process::read();
     let counting = async {
         count_jobs(state).await?;

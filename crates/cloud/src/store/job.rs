@@ -17,12 +17,13 @@ use tillwatch_protocol::rest::session::Permission;
 use tillwatch_protocol::rest::timeline::TimelineKind;
 use uuid::Uuid;
 
+use crate::domain::audit::{Actor, Entry as AuditEntry};
 use crate::domain::job::{self, Change};
 use crate::domain::permission::Viewer;
 use crate::domain::timeline::Entry;
 use crate::metrics;
 use crate::store::entity::{jobs, outlets, pos_servers};
-use crate::store::{StoreError, archive, backup, from_text, pos_server, timeline, to_text};
+use crate::store::{StoreError, archive, audit, backup, from_text, pos_server, timeline, to_text};
 
 /// The states of jobs that have not ended.
 const ACTIVE: [JobState; 3] = [JobState::Queued, JobState::InProgress, JobState::CancelRequested];
@@ -191,6 +192,9 @@ pub(crate) async fn change<C: ConnectionTrait>(
         let took = now - (deadline - before.spec.kind().time_limit());
         metrics::dispatched(took.to_std().unwrap_or_default());
     }
+    if state.is_terminal() {
+        tell_end(tx, &before, change, state, now).await?;
+    }
     if state == JobState::Succeeded
         && let Change::Finish { result: Some(result), .. } = change
     {
@@ -237,6 +241,26 @@ fn without_nul(value: Value) -> Value {
         }
         other => other,
     }
+}
+
+/// Writes down how a job ended, and by whom.
+async fn tell_end<C: ConnectionTrait>(
+    tx: &C,
+    job: &StoredJob,
+    change: &Change,
+    state: JobState,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let id = job.pos_server_id();
+    let actor = if matches!(change, Change::Finish { .. }) { Actor::Store(id) } else { Actor::System };
+    let mut entry = AuditEntry::new(now, actor, "job.ended", format!("pos_server:{id}"))
+        .with("job_id", json!(job.id()))
+        .with("kind", job.spec.kind().as_str())
+        .with("state", state.as_str());
+    if let Change::Finish { error: Some(error), .. } = change {
+        entry = entry.with("error", error.code.as_str());
+    }
+    audit::append_within(tx, entry).await
 }
 
 /// A reset or a restore makes a new generation, which the next report will confirm.

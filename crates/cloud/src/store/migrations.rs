@@ -8,6 +8,7 @@ mod m0005_sso;
 mod m0007_admin;
 mod m0009_used_tokens;
 mod m0010_job_generation;
+mod m0011_audit_head;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use sea_orm_migration::prelude::*;
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_admin::Migration),
             Box::new(m0009_used_tokens::Migration),
             Box::new(m0010_job_generation::Migration),
+            Box::new(m0011_audit_head::Migration),
         ]
     }
 }

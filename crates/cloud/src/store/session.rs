@@ -8,7 +8,7 @@ use tillwatch_protocol::rest::session::User;
 use super::entity::{sessions, users};
 use super::user::to_user;
 use super::{StoreError, WriteTx};
-use crate::domain::user::{ACCESS_LIFE, REFRESH_LIFE};
+use crate::domain::user::{ACCESS_LIFE, REFRESH_LIFE, SESSION_LIFE};
 use crate::tokens::hash;
 
 /// The tokens of a session, in the clear; they leave the cloud once.
@@ -119,7 +119,7 @@ pub(crate) async fn refresh(
             access_hash: Set(hash(&tokens.access)),
             access_expires_at: Set(now + ACCESS_LIFE),
             refresh_hash: Set(hash(&tokens.refresh)),
-            refresh_expires_at: Set(now + REFRESH_LIFE),
+            refresh_expires_at: Set(Ord::min(now + REFRESH_LIFE, session.created_at + SESSION_LIFE)),
             ..Default::default()
         })
         .filter(sessions::Column::Id.eq(id.0))

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sea_orm::sea_query::{Expr, ExprTrait as _, Func, LikeExpr, OnConflict, SimpleExpr};
+use sea_orm::sea_query::{Expr, ExprTrait as _, Func, LikeExpr, SimpleExpr};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, NotSet, PaginatorTrait, QueryFilter,
     QueryOrder, QuerySelect, QueryTrait, Set,
@@ -13,8 +13,8 @@ use tillwatch_protocol::rest::admin::AdminUser;
 use tillwatch_protocol::rest::session::User;
 use uuid::Uuid;
 
-use super::entity::{grants, meta, outlets, sessions, users};
-use super::{StoreError, WriteTx, grant};
+use super::entity::{grants, outlets, sessions, users};
+use super::{StoreError, WriteTx, grant, set_meta, sso};
 use crate::domain::permission::{Chains, Reach};
 use crate::domain::pos_server::fold;
 use crate::domain::user::Attempts;
@@ -62,6 +62,12 @@ pub(crate) async fn insert(
     Ok(())
 }
 
+/// Whether a user is there and not disabled.
+pub(crate) async fn may_sign_in(tx: &WriteTx, id: UserId) -> Result<bool, StoreError> {
+    let user = users::Entity::find_by_id(id.0).one(&**tx).await?;
+    Ok(user.is_some_and(|user| user.disabled_at.is_none()))
+}
+
 /// Writes down how often a wrong password was given.
 pub(crate) async fn set_attempts(tx: &WriteTx, id: UserId, attempts: Attempts) -> Result<(), StoreError> {
     users::Entity::update_many()
@@ -78,10 +84,7 @@ pub(crate) async fn set_attempts(tx: &WriteTx, id: UserId, attempts: Attempts) -
 
 /// Writes down when somebody last gave an e-mail that no user has.
 pub(crate) async fn note_unknown(tx: &WriteTx, now: DateTime<Utc>) -> Result<(), StoreError> {
-    let row = meta::ActiveModel { key: Set("unknown_user_at".into()), value: Set(now.to_rfc3339()) };
-    let replace = OnConflict::column(meta::Column::Key).update_column(meta::Column::Value).to_owned();
-    meta::Entity::insert(row).on_conflict(replace).exec_without_returning(&**tx).await?;
-    Ok(())
+    set_meta(&**tx, "unknown_user_at", now.to_rfc3339()).await
 }
 
 /// A user as the interface shows one.
@@ -192,6 +195,7 @@ pub(crate) async fn admins(db: &impl ConnectionTrait) -> Result<u64, StoreError>
 /// Deletes a user with their sessions and grants. What they did stays in the audit trail.
 pub(crate) async fn delete(tx: &mut WriteTx, id: UserId) -> Result<(), StoreError> {
     grant::delete_of_user(tx, id).await?;
+    sso::forget(tx, id).await?;
     sessions::Entity::delete_many().filter(sessions::Column::UserId.eq(id.0)).exec(&**tx).await?;
     users::Entity::delete_many().filter(users::Column::Id.eq(id.0)).exec(&**tx).await?;
     Ok(())

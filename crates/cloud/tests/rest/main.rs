@@ -19,6 +19,7 @@ mod events;
 mod fleet_import;
 #[cfg(target_os = "linux")]
 mod full_disk;
+mod health;
 mod matrix;
 mod metrics;
 mod outlets;

@@ -300,6 +300,46 @@ async fn the_numbers_move_with_what_happens() {
     assert_eq!(sum(&samples, "tillwatch_link_ends_total", &[]), 1.0);
 }
 
+#[tokio::test]
+async fn a_json_log_is_one_object_a_line_and_names_the_request() {
+    let dir = TempDir::new().unwrap();
+    let mut process = Command::new(env!("CARGO_BIN_EXE_tillwatch-cloud"))
+        .args(["serve", "--insecure-http", "--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir"])
+        .arg(dir.path())
+        .env("RUST_LOG", "debug")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let line = tokio::time::timeout(SOON, lines.next_line()).await.unwrap().unwrap().unwrap();
+    let base = line.strip_prefix("listening on ").unwrap();
+    let body = json!({"email": "somebody@example.com", "password": "a secret of mine"});
+    let request = Client::new().post(format!("{base}/api/v1/sessions")).header("x-request-id", "mine-1");
+    let answer = request.json(&body).send().await.unwrap();
+    assert_eq!(answer.headers()["x-request-id"], "mine-1");
+    let problem: Value = answer.json().await.unwrap();
+    assert_eq!(problem["request_id"], "mine-1");
+
+    let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
+    let of_request = async {
+        loop {
+            let line = log.next_line().await.unwrap().expect("the log goes on");
+            let entry: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line} is no JSON"));
+            assert!(entry["timestamp"].is_string() && entry["level"].is_string(), "{line}");
+            for secret in ["somebody@example.com", "a secret of mine"] {
+                assert!(!line.contains(secret), "{line}");
+            }
+            if entry["message"] == "answered" {
+                return entry;
+            }
+        }
+    };
+    let entry = tokio::time::timeout(SOON, of_request).await.unwrap();
+    assert_eq!((&entry["span"]["id"], &entry["status"]), (&json!("mine-1"), &json!(401)));
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn the_listener_ends_with_the_cloud_though_somebody_holds_a_line_to_it() {

@@ -28,7 +28,7 @@ async fn a_user_signs_in_and_learns_what_they_may_do() {
     assert_eq!(me["outlets"][0]["permissions"], json!(["reset_database"]));
     let admin = cloud.sign_in(ADMIN).await.get("/me").await.body;
     assert_eq!(admin["everywhere"].as_array().unwrap().len(), Permission::ALL.len());
-    assert_eq!(admin::verify_audit(&cloud.store).await.unwrap(), AuditChain::Whole(8));
+    assert_eq!(admin::verify_audit(&cloud.store, None).await.unwrap(), AuditChain::Whole(8));
     cloud.stop().await;
 }
 
@@ -66,7 +66,7 @@ async fn ten_wrong_passwords_lock_out_for_half_an_hour() {
     cloud.sql("UPDATE users SET locked_until = '2020-01-01T00:00:00+00:00'").await;
     cloud.sign_in(ADMIN).await;
     assert_eq!(
-        admin::verify_audit(&cloud.store).await.unwrap(),
+        admin::verify_audit(&cloud.store, None).await.unwrap(),
         AuditChain::Whole(23),
         "each refusal is written down"
     );
@@ -125,4 +125,80 @@ async fn one_sees_and_ends_ones_own_sessions_only() {
     assert_eq!(desk.delete("/sessions/current").await.status, StatusCode::NO_CONTENT);
     assert_eq!(desk.get("/me").await.problem(), (401, "unauthorized"));
     assert_eq!(other.get("/me").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn who_guesses_at_many_users_waits_as_well() {
+    let cloud = TestCloud::start().await;
+    let client = cloud.anonymous();
+    // So long that no password is so long: these tries cost the cloud nothing, and count.
+    let password = "x".repeat(2000);
+    let mut refused = None;
+    for number in 0..200 {
+        let body = json!({"email": format!("user{number}@example.com"), "password": password});
+        let answer = client.post("/sessions", &body).await;
+        if answer.status != StatusCode::UNAUTHORIZED {
+            refused = Some((number, answer));
+            break;
+        }
+    }
+    let (number, answer) = refused.expect("there is an end to it");
+    assert!(number >= 90, "{number}: an office behind one address may sign in at nine");
+    assert_eq!(answer.problem(), (429, "rate_limited"));
+    assert!((1..=60).contains(&answer.header("retry-after").parse::<u64>().unwrap()));
+}
+
+#[tokio::test]
+async fn the_time_of_a_refusal_does_not_tell_who_is_there() {
+    let cloud = TestCloud::start().await;
+    let client = cloud.anonymous();
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    for number in 0..6 {
+        for (email, times) in
+            [(ADMIN.to_owned(), &mut known), (format!("n{number}@example.com"), &mut unknown)]
+        {
+            let began = std::time::Instant::now();
+            client.post("/sessions", &json!({"email": email, "password": "a guess of mine"})).await;
+            times.push(began.elapsed());
+        }
+    }
+    // The quickest of each: what else the machine does only adds.
+    let (known, unknown) = (known.iter().min().unwrap(), unknown.iter().min().unwrap());
+    assert!(*unknown > *known / 2 && *unknown < *known * 2, "{known:?} against {unknown:?}");
+}
+
+#[tokio::test]
+async fn one_signs_in_again_after_ninety_days() {
+    let cloud = TestCloud::start().await;
+    let mut client = cloud.sign_in(ADMIN).await;
+    cloud.sql("UPDATE sessions SET created_at = '2020-01-01T00:00:00+00:00'").await;
+    let answer = client.post("/sessions/refresh", &json!({"refresh_token": client.refresh})).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    client.take_tokens(&answer.body);
+    let answer = client.post("/sessions/refresh", &json!({"refresh_token": client.refresh})).await;
+    assert_eq!(answer.problem(), (401, "unauthorized"));
+}
+
+#[tokio::test]
+async fn a_disabled_user_is_out_at_once_everywhere() {
+    let cloud = TestCloud::start().await;
+    cloud.add_user("anna@example.com", false).await;
+    let admin = cloud.sign_in(ADMIN).await;
+    let anna = cloud.sign_in("anna@example.com").await;
+    let mut events = anna.events(None).await;
+    let id = anna.get("/me").await.body["user"]["id"].as_str().unwrap().to_owned();
+
+    let path = format!("/admin/users/{id}");
+    let edit = admin.request(reqwest::Method::PATCH, &path).json(&json!({"disabled": true}));
+    assert!(crate::support::answer(edit).await.status.is_success());
+
+    let disabled_at = std::time::Instant::now();
+    assert_eq!(anna.get("/me").await.problem(), (401, "unauthorized"));
+    let refreshed = anna.post("/sessions/refresh", &json!({"refresh_token": anna.refresh})).await;
+    assert_eq!(refreshed.problem(), (401, "unauthorized"));
+    while events.next().await.is_some() {}
+    assert!(disabled_at.elapsed().as_secs() < 5, "{:?}", disabled_at.elapsed());
+    let again =
+        cloud.anonymous().post("/sessions", &json!({"email": "anna@example.com", "password": PASSWORD}));
+    assert_eq!(again.await.problem(), (401, "invalid_credentials"));
 }

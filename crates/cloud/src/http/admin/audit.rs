@@ -98,12 +98,16 @@ async fn verify(
     if !reach.is_everything() {
         return Err(only_admins());
     }
-    Ok(axum::Json(match audit::verify(&db).await? {
+    Ok(axum::Json(match audit::verify(&db, None).await? {
         Chain::Whole(entries) => AuditState { whole: true, entries, broken_at: None },
-        Chain::BrokenAt(seq) => {
-            AuditState { whole: false, entries: seq.unsigned_abs().saturating_sub(1), broken_at: Some(seq) }
-        }
+        Chain::BrokenAt(seq) => broken(seq),
+        Chain::CutOffAfter(seq) => broken(seq + 1),
     }))
+}
+
+/// The trail up to an entry that is wrong or missing.
+fn broken(at: i64) -> AuditState {
+    AuditState { whole: false, entries: at.unsigned_abs().saturating_sub(1), broken_at: Some(at) }
 }
 
 fn time(field: &str, text: Option<&str>) -> Result<Option<DateTime<Utc>>, FieldError> {
