@@ -169,7 +169,8 @@ pub async fn list_tokens(store: &Store) -> Result<Vec<ServiceToken>, AdminError>
 /// Revokes a service token, by id or name.
 pub async fn revoke_token(store: &Store, name: &str, now: DateTime<Utc>) -> Result<(), AdminError> {
     let tx = store.write().await?;
-    service_tokens::revoke(&tx, Actor::CommandLine, name, now).await?;
+    let token = service_tokens::named(&tx, name).await?;
+    service_tokens::revoke(&tx, Actor::CommandLine, token, now).await?;
     tx.commit().await?;
     Ok(())
 }

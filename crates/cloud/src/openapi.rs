@@ -222,6 +222,7 @@ fn example(code: ErrorCode) -> Value {
         ErrorCode::ClockSkewed => json!({"server_time": "2026-11-02T04:10:00Z"}),
         ErrorCode::SizeOutOfRange => json!({"min": 65536, "max": 2_147_483_648_u64}),
         ErrorCode::UnsentTransactions => json!({"unsent_transactions": 12}),
+        ErrorCode::NotEmpty => json!({"what": "outlets", "count": 3}),
         ErrorCode::GenerationChanged => json!({"generation": 4}),
         ErrorCode::BackupNotFound => json!({"backups": []}),
         _ => json!({}),

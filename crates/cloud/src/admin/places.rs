@@ -67,7 +67,7 @@ pub(crate) async fn delete_chain(
     }
     let entry = Entry::new(now, actor, "chain.deleted", format!("chain:{}", row.id));
     audit::append(tx, entry.with("name", row.name.as_str())).await?;
-    chain::delete(tx, row.id.into()).await?;
+    chain::delete(tx, row.id.into(), now).await?;
     Ok(())
 }
 

@@ -54,15 +54,19 @@ pub(crate) async fn add(
     Ok((token, secret))
 }
 
-/// Revokes the token with this id or name that is good. It is refused from the next request on.
+/// The token that is good and has this id or name.
+pub(crate) async fn named(tx: &WriteTx, name: &str) -> Result<ServiceToken, AdminError> {
+    let token = service_token::named(&**tx, name.trim()).await?;
+    token.ok_or_else(|| AdminError::NotFound { what: "token", name: name.into() })
+}
+
+/// Revokes a token. It is refused from the next request on.
 pub(crate) async fn revoke(
     tx: &WriteTx,
     actor: Actor,
-    name: &str,
+    token: ServiceToken,
     now: DateTime<Utc>,
 ) -> Result<(), AdminError> {
-    let token = service_token::named(&**tx, name.trim()).await?;
-    let token = token.ok_or_else(|| AdminError::NotFound { what: "token", name: name.into() })?;
     service_token::revoke(tx, token.id, now).await?;
     let entry = Entry::new(now, actor, "token.revoked", format!("service_token:{}", token.id));
     audit::append(tx, entry.with("name", token.name)).await?;

@@ -13,6 +13,7 @@ mod grants;
 mod outlets;
 mod pos_servers;
 mod releases;
+mod service_tokens;
 mod users;
 
 use axum::extract::FromRequestParts;
@@ -46,6 +47,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .merge(fleet::routes())
         .merge(users::routes())
         .merge(grants::routes())
+        .merge(service_tokens::routes())
         .merge(audit::routes())
 }
 

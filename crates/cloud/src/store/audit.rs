@@ -13,7 +13,7 @@ use tillwatch_protocol::rest::admin::AuditEntry;
 use uuid::Uuid;
 
 use super::entity::{audit, meta, outlets, pos_servers};
-use super::{StoreError, WriteTx, grant, set_meta, user};
+use super::{StoreError, WriteTx, grant, service_token, set_meta, user};
 use crate::domain::audit::{Entry, FIRST_PREVIOUS};
 use crate::domain::permission::Reach;
 
@@ -106,6 +106,7 @@ async fn chain_of<C: ConnectionTrait>(tx: &C, target: &str) -> Result<Option<Uui
     Ok(match kind {
         "chain" => Some(id),
         "outlet" => outlets::Entity::find_by_id(id).one(tx).await?.map(|row| row.chain_id),
+        "service_token" => service_token::chain_of(tx, id).await?,
         "pos_server" => pos_servers::Entity::find_by_id(id).one(tx).await?.map(|row| row.chain_id),
         _ => None,
     })

@@ -1,15 +1,18 @@
 //! Service tokens of third parties: kept as hashes, read together with the POS server that they ask for.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::sea_query::{Condition, Expr, ExprTrait, JoinType, Query};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, Set};
-use tillwatch_protocol::ids::{PosServerId, ServiceTokenId};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, JoinType, Query, SimpleExpr};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Set,
+};
+use tillwatch_protocol::ids::{ChainId, PosServerId, ServiceTokenId};
 use tillwatch_protocol::rest::service_token::{ServiceToken, TokenScope};
 use tillwatch_protocol::rest::session::Permission;
 use uuid::Uuid;
 
 use super::entity::{pos_servers, service_tokens};
 use super::{Store, StoreError, WriteTx, from_text};
+use crate::domain::permission::{Chains, Reach};
 use crate::tokens::hash;
 
 use service_tokens::Column;
@@ -45,6 +48,72 @@ pub(crate) async fn list(db: &impl ConnectionTrait) -> Result<Vec<ServiceToken>,
     rows.into_iter().map(to_wire).collect()
 }
 
+/// Tokens within reach, the newest first, older than `before`.
+pub(crate) async fn page(
+    db: &impl ConnectionTrait,
+    reach: &Reach,
+    chain_id: Option<ChainId>,
+    before: Option<ServiceTokenId>,
+    limit: u64,
+) -> Result<Vec<ServiceToken>, StoreError> {
+    let condition = Condition::all()
+        .add(within(reach))
+        .add_option(chain_id.map(|id| in_chains(&[id])))
+        .add_option(before.map(|id| Column::Id.lt(id.0)));
+    let rows = service_tokens::Entity::find().filter(condition);
+    let rows = rows.order_by_desc(Column::Id).limit(limit).all(db).await?;
+    rows.into_iter().map(to_wire).collect()
+}
+
+/// A token within reach.
+pub(crate) async fn find_within(
+    db: &impl ConnectionTrait,
+    reach: &Reach,
+    id: ServiceTokenId,
+) -> Result<Option<ServiceToken>, StoreError> {
+    let found = service_tokens::Entity::find_by_id(id.0).filter(within(reach)).one(db).await?;
+    found.map(to_wire).transpose()
+}
+
+/// Tokens that an administrator sees: those of their chains and of POS servers in them.
+fn within(reach: &Reach) -> SimpleExpr {
+    match &reach.chains {
+        Chains::All => Expr::val(true).eq(true),
+        Chains::Only(chains) => in_chains(chains),
+    }
+}
+
+fn in_chains(chains: &[ChainId]) -> SimpleExpr {
+    let ids = || chains.iter().map(|chain| chain.0);
+    let theirs = pos_servers::Entity::find()
+        .select_only()
+        .column(pos_servers::Column::Id)
+        .filter(pos_servers::Column::ChainId.is_in(ids()))
+        .into_query();
+    Column::ChainId.is_in(ids()).or(Column::PosServerId.in_subquery(theirs))
+}
+
+/// The chain in which a token is good.
+pub(super) async fn chain_of(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Uuid>, StoreError> {
+    let Some(row) = service_tokens::Entity::find_by_id(id).one(db).await? else { return Ok(None) };
+    let Some(pos_server) = row.pos_server_id else { return Ok(row.chain_id) };
+    Ok(pos_servers::Entity::find_by_id(pos_server).one(db).await?.map(|row| row.chain_id))
+}
+
+/// Ends the tokens of a POS server that is removed.
+pub(super) async fn revoke_of_pos_server(
+    tx: &WriteTx,
+    id: PosServerId,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    revoke_where(tx, Column::PosServerId.eq(id.0), now).await
+}
+
+/// Ends the tokens of a chain that is deleted.
+pub(super) async fn revoke_of_chain(tx: &WriteTx, id: ChainId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    revoke_where(tx, Column::ChainId.eq(id.0), now).await
+}
+
 /// The token that is good and has this name or id.
 pub(crate) async fn named(db: &impl ConnectionTrait, text: &str) -> Result<Option<ServiceToken>, StoreError> {
     let mut names = Condition::any().add(Column::Name.eq(text));
@@ -58,9 +127,13 @@ pub(crate) async fn named(db: &impl ConnectionTrait, text: &str) -> Result<Optio
 
 /// Ends a token.
 pub(crate) async fn revoke(tx: &WriteTx, id: ServiceTokenId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    revoke_where(tx, Column::Id.eq(id.0), now).await
+}
+
+async fn revoke_where(tx: &WriteTx, which: SimpleExpr, now: DateTime<Utc>) -> Result<(), StoreError> {
     service_tokens::Entity::update_many()
         .set(service_tokens::ActiveModel { revoked_at: Set(Some(now)), ..Default::default() })
-        .filter(Column::Id.eq(id.0))
+        .filter(which)
         .filter(Column::RevokedAt.is_null())
         .exec(&**tx)
         .await?;

@@ -13,6 +13,7 @@ mod admin_audit;
 mod admin_fleet;
 mod admin_grants;
 mod admin_places;
+mod admin_tokens;
 mod admin_users;
 mod command_line;
 mod events;

@@ -81,6 +81,9 @@ admin_require_release         401    403      404     403   403   403  403   403
 admin_revoke_device           401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
 admin_import_fleet            401    403      422!    403   403   403  403   403   ok    ok    401   401   401   401
 admin_list_grants             401    403      ok      403   403   403  403   403   ok    ok    401   401   401   401
+admin_list_service_tokens     401    403      ok      403   403   403  403   403   ok    ok    401   401   401   401
+admin_create_service_token    401    403      404     403   403   403  403   403   403   ok    401   401   401   401
+admin_revoke_service_token    401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
 admin_create_grant            401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
 admin_remove_grant            401    403      404     403   403   403  403   403   ok    ok    401   401   401   401
 admin_list_outlets            401    403      ok      403   403   403  403   403   ok    ok    401   401   401   401

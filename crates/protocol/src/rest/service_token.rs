@@ -52,3 +52,28 @@ impl std::fmt::Display for TokenScope {
         }
     }
 }
+
+/// `POST /admin/service-tokens`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewServiceToken {
+    /// Whose it is, such as the integrator's name. No two tokens that are good have the same.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 100))]
+    pub name: String,
+    /// Where it is good.
+    pub scope: TokenScope,
+    /// For what: `relay`.
+    pub permission: Permission,
+}
+
+/// What making a service token gives.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CreatedServiceToken {
+    /// The token.
+    #[serde(flatten)]
+    pub token: ServiceToken,
+    /// What the third party sends as its bearer token; told this once.
+    pub secret: String,
+}

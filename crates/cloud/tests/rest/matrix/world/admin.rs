@@ -73,6 +73,16 @@ impl World {
                 let grants = self.admin().get(&format!("/admin/grants?user_id={user}")).await;
                 request(&within(&text(&grants.body["items"][0]["id"])))
             }
+            "admin_create_service_token" => request(&within("")).json(
+                &json!({"name": "Loyalty Ltd", "scope": {"chain_id": self.chain}, "permission": "relay"}),
+            ),
+            "admin_revoke_service_token" => {
+                let name = format!("Short-lived {}", self.number());
+                let new =
+                    json!({"name": name, "scope": {"pos_server_id": self.pos_server}, "permission": "relay"});
+                let made = self.admin().post("/admin/service-tokens", &new).await;
+                request(&within(&text(&made.body["id"])))
+            }
             of_user if path.contains("/users/{id}") => {
                 let user = self.user().await.1;
                 assert_ne!(of_user, "");
