@@ -8,7 +8,8 @@ import { start } from './run.mjs';
 
 /** Runs `tillwatch-cloud` with arguments and gives its output; throws with what it said when it fails. */
 export function cloudCommand(program, args, input) {
-  const ended = spawnSync(program, args, { encoding: 'utf8', input: input ?? '' });
+  const options = { encoding: 'utf8', input: input ?? '', maxBuffer: 1 << 28 };
+  const ended = spawnSync(program, args, options);
   if (ended.status !== 0)
     throw new Error(`tillwatch-cloud ${args.join(' ')}: ${ended.stderr || ended.error}`);
   return ended.stdout;
