@@ -41,12 +41,12 @@ try {
     });
   }
   if (['rust', 'whole', 'outside', 'window'].some(wants)) {
-    await step('Building the programs', () => buildPrograms(cargo));
+    // With the tests in one go: what only they need of a library would otherwise have it compiled twice.
+    await step('Building the programs', () =>
+      buildPrograms(cargo, wants('rust') ? '--all-targets' : '--bins'),
+    );
   }
   if (wants('rust')) {
-    await step('Building the Rust tests', () =>
-      run('cargo', ['test', ...everything, '--no-run', '--quiet'], cargo),
-    );
     await step('Rust tests', () => run('cargo', ['test', ...everything, '--quiet'], cargo));
     await step('Rust tests over Postgres and S3', () => {
       if (!existsSync('/usr/lib/postgresql')) {

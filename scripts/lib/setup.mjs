@@ -131,9 +131,9 @@ export function webUi() {
 /** What every build of ours selects: the same each time, so that no dependency is compiled twice. */
 export const everything = ['--workspace', '--locked', '--features', 'tillwatch/custom-protocol'];
 
-/** Builds the programs, the desktop app among them with the UI packaged in. */
-export function buildPrograms(options) {
-  run('cargo', ['build', ...everything, '--bins'], options);
+/** Builds the programs, the desktop app among them with the UI packaged in; with `--all-targets` their tests as well. */
+export function buildPrograms(options, targets = '--bins') {
+  run('cargo', ['build', ...everything, targets], options);
 }
 
 /** Where cargo puts what it builds. */

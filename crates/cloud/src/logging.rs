@@ -44,7 +44,7 @@ pub(crate) fn begin(format: LogFormat) {
 /// libraries may tell texts that come from stores.
 struct OneLine<W = Stderr> {
     inner: W,
-    /// The log's own colours begin with an escape. The formatter takes those out of texts itself.
+    /// Whether the log has colours of its own.
     colours: bool,
 }
 
@@ -56,11 +56,11 @@ impl<W: Write> Write for OneLine<W> {
         };
         let text = String::from_utf8_lossy(text);
         let mut line = String::with_capacity(text.len() + 1);
-        for c in text.chars() {
+        for (at, c) in text.char_indices() {
             // Besides control characters: what Unicode takes for the end of a line, and what turns text around.
             let moves = c.is_control()
                 || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            if moves && !(c == '\x1b' && self.colours) {
+            if moves && !(self.colours && is_colour(&text[at..])) {
                 line.extend(c.escape_default());
             } else {
                 line.push(c);
@@ -74,6 +74,13 @@ impl<W: Write> Write for OneLine<W> {
     fn flush(&mut self) -> std::io::Result<()> {
         self.inner.flush()
     }
+}
+
+/// Whether a text begins with an escape that does no more than colour: `ESC [ numbers m`. One that came with a
+/// store's words is no worse than the log's own.
+fn is_colour(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix("\x1b[") else { return false };
+    rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m')
 }
 
 #[cfg(test)]

@@ -391,11 +391,7 @@ mod tests {
             let ended = Ended { epoch: 1, presence, at: Utc::now(), heard_at: Utc::now() };
             inbox.end(row.id.into(), ended);
         }
-        let began = std::time::Instant::now();
         inbox.write(&store).await.unwrap();
-        let took = began.elapsed();
-        println!("{OUTLETS} ends were written in {took:?}");
-        assert!(took < Duration::from_secs(60), "{took:?}");
 
         let db = store.read().await.unwrap();
         for row in pos_servers::Entity::find().all(&db).await.unwrap() {

@@ -198,7 +198,6 @@ async fn a_disabled_user_is_out_at_once_everywhere() {
     assert_eq!(refreshed.problem(), (401, "unauthorized"));
     while events.next().await.is_some() {}
     assert!(disabled_at.elapsed().as_secs() < 5, "{:?}", disabled_at.elapsed());
-    let again =
-        cloud.anonymous().post("/sessions", &json!({"email": "anna@example.com", "password": PASSWORD}));
-    assert_eq!(again.await.problem(), (401, "invalid_credentials"));
+    let again = json!({"email": "anna@example.com", "password": PASSWORD});
+    assert_eq!(cloud.anonymous().post("/sessions", &again).await.problem(), (401, "invalid_credentials"));
 }

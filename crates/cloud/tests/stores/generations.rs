@@ -47,7 +47,7 @@ async fn backups_are_listed_as_the_store_last_told_of_them() {
     goes(&admin, &store, line).await;
     assert_eq!(admin.get(&backups(&store)).await.body["as_of"], Value::Null);
 
-    let (mut line, _) = store.connect_with(with(2, &[old.clone()])).await;
+    let (mut line, _) = store.connect_with(with(2, std::slice::from_ref(&old))).await;
     assert_eq!(admin.get(&backups(&store)).await.body["items"], json!([old]));
     let mut later = report();
     later.report.database.backups = Some(vec![new.clone(), old.clone()]);
@@ -80,7 +80,7 @@ async fn a_restore_of_what_is_not_kept_is_refused_at_once() {
     let admin = cloud.admin().await;
     let store = cloud.enrolled("Riga").await;
     let kept = backup(2);
-    let (mut line, _) = store.connect_with(with(3, &[kept.clone()])).await;
+    let (mut line, _) = store.connect_with(with(3, std::slice::from_ref(&kept))).await;
     let refused = admin.start(&store, &restore(BackupId::new())).await;
     assert_eq!(refused.problem(), (409, "backup_not_found"));
     assert_eq!(refused.body["backups"], json!([kept]));
@@ -101,11 +101,11 @@ async fn a_job_that_waited_dies_with_the_database_it_was_meant_for() {
         "when_offline": "queue",
     });
     let cases = [
-        ("another database", reset.clone(), with(4, &[kept.clone()]), false),
-        ("the same database", reset, with(3, &[kept.clone()]), true),
-        ("a restore over another database", restore(kept.id), with(4, &[kept.clone()]), false),
+        ("another database", reset.clone(), with(4, std::slice::from_ref(&kept)), false),
+        ("the same database", reset, with(3, std::slice::from_ref(&kept)), true),
+        ("a restore over another database", restore(kept.id), with(4, std::slice::from_ref(&kept)), false),
         ("a backup that is gone", restore(kept.id), with(3, &[]), false),
-        ("a backup that is there", restore(kept.id), with(3, &[kept.clone()]), true),
+        ("a backup that is there", restore(kept.id), with(3, std::slice::from_ref(&kept)), true),
         (
             "no matter which database",
             json!({"kind": "restart_pos", "when_offline": "queue"}),
@@ -115,7 +115,7 @@ async fn a_job_that_waited_dies_with_the_database_it_was_meant_for() {
     ];
     let store = cloud.enrolled("Riga").await;
     for (name, body, comes_back, is_sent) in cases {
-        let (line, _) = store.connect_with(with(3, &[kept.clone()])).await;
+        let (line, _) = store.connect_with(with(3, std::slice::from_ref(&kept))).await;
         admin.when(&store, |status| status["database"]["generation"] == 3).await;
         goes(&admin, &store, line).await;
         let waiting = admin.started(&store, &body).await;
@@ -143,7 +143,7 @@ async fn a_job_that_waited_dies_with_the_database_it_was_meant_for() {
         admin.cancel(next).await;
         goes(&admin, &store, line).await;
         // The next one starts afresh.
-        let (line, _) = store.connect_with(with(3, &[kept.clone()])).await;
+        let (line, _) = store.connect_with(with(3, std::slice::from_ref(&kept))).await;
         admin.when_job(next, "canceled").await;
         goes(&admin, &store, line).await;
     }
@@ -155,14 +155,14 @@ async fn a_restore_whose_journal_was_lost_is_not_done_to_another_database() {
     let admin = cloud.admin().await;
     let store = cloud.enrolled("Riga").await;
     let kept = backup(2);
-    let (mut line, _) = store.connect_with(with(3, &[kept.clone()])).await;
+    let (mut line, _) = store.connect_with(with(3, std::slice::from_ref(&kept))).await;
     let id = admin.started(&store, &restore(kept.id)).await;
     line.job().await;
     line.say(&ConnectorFrame::JobAccepted { id }).await;
     admin.when_job(id, "in_progress").await;
     goes(&admin, &store, line).await;
     // With the same database it is sent again, as it may not have been begun.
-    let (mut line, _) = store.connect_with(with(3, &[kept.clone()])).await;
+    let (mut line, _) = store.connect_with(with(3, std::slice::from_ref(&kept))).await;
     assert_eq!(line.job().await.id, id);
     goes(&admin, &store, line).await;
     let _line = store.connect_with(with(4, &[kept])).await;
