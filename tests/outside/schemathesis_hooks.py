@@ -114,8 +114,8 @@ BEYOND_SCHEMAS = {
     "admin_create_grant": ["everywhere"],
     # Only some methods have a body; a path has no empty, dotted or encoded parts.
     "relay_request": ["body", "path"],
-    # One place and nothing beside it; tokens are made for relaying alone.
-    "admin_create_service_token": ["scope", "permission"],
+    # Of the permissions only one is for tokens.
+    "admin_create_service_token": ["permission"],
     # A pattern that allows all versions allows numbers that are too large as well.
     "admin_require_release": ["pos_version"],
     # Lines that are there already.

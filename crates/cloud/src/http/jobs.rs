@@ -5,13 +5,13 @@ use axum::http::{HeaderMap, StatusCode};
 use chrono::Utc;
 use serde::Deserialize;
 use serde_json::json;
-use tillwatch_protocol::error::ErrorCode;
+use tillwatch_protocol::error::{ErrorCode, FieldError};
 use tillwatch_protocol::ids::{JobId, PosServerId};
 use tillwatch_protocol::link::frame::CloudFrame;
+use tillwatch_protocol::rest::Page;
 use tillwatch_protocol::rest::job::{Job, JobKind, JobRequest, JobState};
 use tillwatch_protocol::rest::pos_server::LinkState;
 use tillwatch_protocol::rest::session::Permission;
-use tillwatch_protocol::rest::{DEFAULT_LIMIT, MAX_LIMIT, Page};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -20,6 +20,7 @@ use crate::domain::job::{self, Change, Invalid, Refusal, Venue};
 use crate::domain::permission::Viewer;
 use crate::error::{ApiError, ApiResult};
 use crate::http::extract::{CurrentUser, Json, Path, Query};
+use crate::http::params::{self, collect, refuse};
 use crate::state::AppState;
 use crate::store::entity::pos_servers;
 use crate::store::job::{Filter, NewJob, StoredJob};
@@ -121,47 +122,51 @@ async fn start(
 #[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct ListQuery {
+struct Params {
     /// Only of this POS server.
-    pos_server_id: Option<PosServerId>,
+    #[param(value_type = Option<PosServerId>)]
+    pos_server_id: Option<String>,
     /// Only in these states, with commas between them.
     #[param(value_type = Option<Vec<JobState>>, style = Form, explode = false, min_items = 1)]
     state: Option<String>,
-    /// How many at most.
-    #[param(minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<u32>,
-    /// Where the last page ended.
-    cursor: Option<JobId>,
+    /// How many, 1 to 1000; 100 when not given.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<String>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
 }
 
 /// Jobs of outlets that the user may see, newest first.
 #[utoipa::path(
-    get, path = "/jobs", operation_id = "list_jobs", tag = "jobs", params(ListQuery),
+    get, path = "/jobs", operation_id = "list_jobs", tag = "jobs", params(Params),
     responses((status = 200, description = "A page of jobs", body = Page<Job>))
 )]
 async fn list(
     State(state): State<AppState>,
     user: CurrentUser,
-    Query(query): Query<ListQuery>,
+    Query(query): Query<Params>,
 ) -> ApiResult<axum::Json<Page<Job>>> {
-    let limit = query.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(ApiError::invalid_field("limit", format!("must be between 1 and {MAX_LIMIT}")));
+    let mut errors = Vec::new();
+    let pos_server_id = collect(params::id("pos_server_id", query.pos_server_id.as_deref()), &mut errors);
+    let states = collect(parse_states(query.state.as_deref()), &mut errors);
+    let limit = collect(params::limit(query.limit.as_deref()), &mut errors);
+    let before = collect(params::from_cursor(query.cursor.as_deref()), &mut errors);
+    if !errors.is_empty() {
+        return Err(ApiError::invalid(&errors));
     }
-    let states = query
-        .state
-        .iter()
-        .flat_map(|list| list.split(','))
-        .map(|word| from_text::<JobState>(word.trim()))
-        .collect::<Result<_, _>>()
-        .map_err(|_| ApiError::invalid_field("state", "names a state that jobs do not have"))?;
-    let filter = Filter { pos_server_id: query.pos_server_id, states, before: query.cursor };
     let db = state.store.read().await?;
-    let mut items = store::job::list(&db, user.viewer(), &filter, u64::from(limit) + 1).await?;
-    let more = items.len() > limit as usize;
-    items.truncate(limit as usize);
-    let next_cursor = items.last().filter(|_| more).map(|job| job.id.to_string());
-    Ok(axum::Json(Page { items, next_cursor }))
+    let filter = Filter { pos_server_id, states, before };
+    let items = store::job::list(&db, user.viewer(), &filter, limit + 1).await?;
+    Ok(axum::Json(params::page(items, limit, |last| last.id)))
+}
+
+fn parse_states(text: Option<&str>) -> Result<Vec<JobState>, FieldError> {
+    text.into_iter()
+        .flat_map(|list| list.split(','))
+        .map(|word| {
+            from_text(word.trim()).map_err(|_| refuse("state", "names a state that jobs do not have"))
+        })
+        .collect()
 }
 
 /// One job.

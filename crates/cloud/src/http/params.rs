@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tillwatch_protocol::error::FieldError;
-use tillwatch_protocol::rest::{DEFAULT_LIMIT, MAX_LIMIT};
+use tillwatch_protocol::rest::{DEFAULT_LIMIT, MAX_LIMIT, Page};
 use tillwatch_protocol::time::DURATION_PATTERN;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
@@ -64,4 +64,13 @@ pub(crate) fn limit(text: Option<&str>) -> Result<u64, FieldError> {
         .ok()
         .filter(|limit| (1..=u64::from(MAX_LIMIT)).contains(limit))
         .ok_or_else(|| refuse("limit", format!("must be a number from 1 to {MAX_LIMIT}")))
+}
+
+/// A page of items that were read up to one more than `limit`: the one more says that there is a next page, which
+/// begins after the `position` of the last.
+pub(crate) fn page<T, P: Serialize>(mut items: Vec<T>, limit: u64, position: impl Fn(&T) -> P) -> Page<T> {
+    let more = items.len() as u64 > limit;
+    items.truncate(limit as usize);
+    let next_cursor = items.last().filter(|_| more).map(|last| to_cursor(&position(last)));
+    Page { items, next_cursor }
 }

@@ -8,6 +8,7 @@ mod backends;
 mod cluster;
 #[path = "../shared/contract.rs"]
 mod contract;
+mod line;
 mod support;
 
 mod administration;
@@ -22,5 +23,6 @@ mod links;
 mod nodes;
 mod refusals;
 mod relay;
+mod relay_nodes;
 mod slow;
 mod timeline;

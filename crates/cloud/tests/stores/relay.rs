@@ -4,7 +4,6 @@ use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
-use futures_util::FutureExt;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tillwatch_cloud::admin::{self, TokenScopeName};
@@ -17,23 +16,27 @@ use tillwatch_protocol::link::frame::{
 use tillwatch_protocol::rest::relay::RelayAnswer;
 use tillwatch_protocol::rest::session::Permission;
 
-use crate::cluster::{Nats, Node};
-use crate::support::{Answer, Cloud, Line, SOON, TestStore, answer, hasty};
+use crate::support::{Answer, Cloud, Line, TestStore, answer, hasty};
 
 /// A third party's program.
 #[derive(Clone)]
-struct Integrator {
+pub(crate) struct Integrator {
     base: String,
     token: String,
     http: reqwest::Client,
 }
 
 impl Integrator {
+    /// The same program, which asks another node.
+    pub(crate) fn at(&self, base: &str) -> Self {
+        Self { base: base.to_owned(), ..self.clone() }
+    }
+
     fn new(cloud: &Cloud, token: String) -> Self {
         Self { base: cloud.base.clone(), token, http: reqwest::Client::new() }
     }
 
-    async fn ask(&self, store: &TestStore, body: &Value) -> Answer {
+    pub(crate) async fn ask(&self, store: &TestStore, body: &Value) -> Answer {
         let path = format!("/pos-servers/{}/relay", store.identity.pos_server_id);
         self.call(Method::POST, &path, body).await
     }
@@ -51,27 +54,27 @@ async fn integrator(cloud: &Cloud, name: &str, scope: TokenScopeName) -> Integra
     Integrator::new(cloud, token)
 }
 
-async fn at(cloud: &Cloud, store: &TestStore) -> Integrator {
+pub(crate) async fn at(cloud: &Cloud, store: &TestStore) -> Integrator {
     let scope = TokenScopeName::PosServer(store.identity.pos_server_id.to_string());
     integrator(cloud, &format!("At {}", store.identity.pos_server_id), scope).await
 }
 
-async fn asked(line: &mut Line) -> RelayOrder {
+pub(crate) async fn asked(line: &mut Line) -> RelayOrder {
     match line.hear().await {
         CloudFrame::Relay(order) => order,
         other => panic!("{other:?} is no request"),
     }
 }
 
-async fn reply(line: &mut Line, id: RelayId, outcome: RelayOutcome) {
+pub(crate) async fn reply(line: &mut Line, id: RelayId, outcome: RelayOutcome) {
     line.say(&ConnectorFrame::Relayed(Relayed { id, outcome })).await;
 }
 
-fn answered(status: u16, body: Value) -> RelayOutcome {
+pub(crate) fn answered(status: u16, body: Value) -> RelayOutcome {
     RelayOutcome::Answered(RelayAnswer { status, body: Some(body) })
 }
 
-fn balance() -> Value {
+pub(crate) fn balance() -> Value {
     json!({"method": "GET", "path": "/guest-accounts/1"})
 }
 
@@ -449,87 +452,4 @@ async fn a_store_that_has_enough_to_answer_is_left_alone_until_somebody_gives_up
     };
     let (answer, ()) = tokio::join!(tokio::time::timeout(crate::support::SOON, next), answering);
     assert_eq!(answer.unwrap().body["body"], "at last");
-}
-
-#[tokio::test]
-async fn a_store_on_another_node_is_asked_over_nats() {
-    let mut nats = Nats::start().await;
-    let cloud = Cloud::with_nats(hasty(), nats.url.clone()).await;
-    let other = Node::beside(&cloud, hasty(), Some(&nats)).await;
-    let store = cloud.enrolled("Riga").await;
-    let here = at(&cloud, &store).await;
-    let there = Integrator { base: other.base.clone(), ..here.clone() };
-    let mut line = store.connect().await;
-    // Until both have found NATS.
-    let found = async {
-        loop {
-            let request = json!({"method": "GET", "path": "/found", "timeout_ms": 300});
-            if there.ask(&store, &request).await.problem() == (409, "venue_timeout") {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let heard = async {
-        let order = asked(&mut line).await;
-        assert_eq!(order.path, "/found");
-    };
-    let ((), ()) = tokio::join!(tokio::time::timeout(SOON, found).map(Result::unwrap), heard);
-
-    let text = "\"".repeat(20_000);
-    for (outcome, expected) in [
-        (answered(200, json!({"balance": "12.50", "note": text})), (200, "")),
-        (RelayOutcome::Failed { error: RelayFailure::RelayRefused }, (403, "relay_refused")),
-    ] {
-        let request = json!({"method": "POST", "path": "/found", "body": text, "timeout_ms": 20_000});
-        let asking = there.ask(&store, &request);
-        let answering = async {
-            loop {
-                let order = asked(&mut line).await;
-                if order.body.is_some() {
-                    return reply(&mut line, order.id, outcome).await;
-                }
-            }
-        };
-        let (answer, ()) = tokio::join!(asking, answering);
-        assert_eq!(answer.problem(), expected, "{}", answer.body);
-    }
-
-    // A link that ends meanwhile is told from there.
-    let request = json!({"method": "GET", "path": "/x", "timeout_ms": 30_000});
-    let asking = there.ask(&store, &request);
-    let ending = async {
-        asked(&mut line).await;
-        drop(line);
-    };
-    let (lost, ()) = tokio::join!(asking, ending);
-    assert_eq!((lost.problem(), &lost.body["sent"]), ((409, "venue_offline"), &json!(true)));
-
-    // Without NATS there is no way to the other node, which is said at once; here it goes on.
-    let mut line = store.connect().await;
-    nats.stop();
-    let away = async {
-        loop {
-            let request = json!({"method": "GET", "path": "/x", "timeout_ms": 300});
-            let refused = there.ask(&store, &request).await;
-            if refused.problem() == (503, "unavailable") {
-                return refused;
-            }
-            assert_eq!(refused.problem().0, 409, "{}", refused.body);
-        }
-    };
-    let away = tokio::time::timeout(SOON, away).await.unwrap();
-    assert_eq!(away.header("retry-after"), "1");
-    let request = balance();
-    let asking = here.ask(&store, &request);
-    let answering = async {
-        loop {
-            let order = asked(&mut line).await;
-            if order.path == "/guest-accounts/1" {
-                return reply(&mut line, order.id, answered(200, json!("here"))).await;
-            }
-        }
-    };
-    let (answer, ()) = tokio::join!(asking, answering);
-    assert_eq!(answer.body["body"], "here");
 }

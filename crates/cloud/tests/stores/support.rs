@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use chrono::Utc;
+use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use futures_util::{SinkExt, StreamExt};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tillwatch_cloud::admin::{self, ScopeName};
@@ -14,22 +14,22 @@ use tillwatch_cloud::store::Store;
 use tillwatch_protocol::device::{DeviceKey, Identity, Signer};
 use tillwatch_protocol::ids::{BootId, JobId};
 use tillwatch_protocol::link::SUBPROTOCOL;
-use tillwatch_protocol::link::frame::{CloudFrame, ConnectorFrame, Hello, JobOrder, StoreReport};
+use tillwatch_protocol::link::frame::{CloudFrame, ConnectorFrame, Hello, StoreReport};
 use tillwatch_protocol::report::{DatabaseReport, Report};
 use tillwatch_protocol::rest::admin::Imported;
 use tillwatch_protocol::rest::enroll::Enrolled;
 use tillwatch_protocol::rest::pos_server::PosState;
 use tillwatch_protocol::rest::session::Permission;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::protocol::Message;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::backends::Backends;
 use crate::contract;
+pub(crate) use crate::line::Line;
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) const ADMIN: &str = "admin@example.com";
@@ -414,92 +414,4 @@ pub(crate) fn report() -> StoreReport {
         ..Report::default()
     };
     StoreReport { pos_state: PosState::Running, report }
-}
-
-/// The store's end of a WebSocket.
-pub(crate) struct Line {
-    pub(crate) socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
-}
-
-impl Line {
-    pub(crate) async fn say(&mut self, frame: &ConnectorFrame) {
-        self.say_text(&serde_json::to_string(frame).unwrap()).await;
-    }
-
-    pub(crate) async fn say_text(&mut self, text: &str) {
-        self.socket.send(Message::text(text)).await.unwrap();
-    }
-
-    /// The next frame from the cloud.
-    pub(crate) async fn hear(&mut self) -> CloudFrame {
-        let next = async {
-            loop {
-                match self.socket.next().await.expect("the link goes on").unwrap() {
-                    Message::Text(text) => return serde_json::from_str(&text).unwrap(),
-                    Message::Ping(_) | Message::Pong(_) => {}
-                    other => panic!("{other:?} is no frame"),
-                }
-            }
-        };
-        timeout(SOON, next).await.expect("a frame, soon")
-    }
-
-    /// The epoch of the welcome, or the close code that came instead.
-    pub(crate) async fn welcome_or_close(&mut self) -> Result<i64, u16> {
-        let answer = async {
-            loop {
-                match self.socket.next().await.expect("an answer to the hello").unwrap() {
-                    Message::Text(text) => match serde_json::from_str(&text).unwrap() {
-                        CloudFrame::Welcome { session_epoch, .. } => return Ok(session_epoch),
-                        other => panic!("{other:?} is no welcome"),
-                    },
-                    Message::Close(Some(frame)) => return Err(frame.code.into()),
-                    _ => {}
-                }
-            }
-        };
-        timeout(SOON, answer).await.expect("an answer, soon")
-    }
-
-    /// Waits for the acknowledgement of a job's end. Jobs that were sent again meanwhile, because the store was slow
-    /// to accept them, are known to it.
-    pub(crate) async fn acknowledged(&mut self, id: JobId) {
-        loop {
-            match self.hear().await {
-                CloudFrame::Ack { id: ended } if ended == id => return,
-                CloudFrame::Job(_) => {}
-                other => panic!("{other:?} is no acknowledgement of {id}"),
-            }
-        }
-    }
-
-    /// The next frame, which must be a job.
-    pub(crate) async fn job(&mut self) -> JobOrder {
-        match self.hear().await {
-            CloudFrame::Job(order) => order,
-            other => panic!("{other:?} is no job"),
-        }
-    }
-
-    /// The close code with which the cloud ends the link; frames before it are skipped.
-    pub(crate) async fn closed(&mut self) -> u16 {
-        let closed = async {
-            while let Some(message) = self.socket.next().await {
-                match message {
-                    Ok(Message::Close(Some(frame))) => return frame.code.into(),
-                    Ok(_) => {}
-                    Err(error) => panic!("cut without a closing frame: {error}"),
-                }
-            }
-            panic!("ended without a closing frame");
-        };
-        timeout(SOON, closed).await.expect("an end, soon")
-    }
-
-    /// Closes with a code and waits until the cloud agrees.
-    pub(crate) async fn close(mut self, code: u16) {
-        use tungstenite::protocol::frame::CloseFrame;
-        self.socket.close(Some(CloseFrame { code: code.into(), reason: "".into() })).await.unwrap();
-        while let Some(Ok(_)) = self.socket.next().await {}
-    }
 }

@@ -16,7 +16,7 @@ pub struct RelayRequest {
     /// and encoded slashes.
     #[cfg_attr(
         feature = "openapi",
-        schema(example = "/guest-accounts/0198c2a6-7f3e-7000-8000-000000000001")
+        schema(pattern = "^/", example = "/guest-accounts/0198c2a6-7f3e-7000-8000-000000000001")
     )]
     pub path: String,
     /// The JSON to send with it; none when null or left out. Not with GET.

@@ -33,8 +33,6 @@ pub struct ServiceToken {
 
 /// Where a service token is good: `{"pos_server_id": …}` or `{"chain_id": …}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum TokenScope {
     /// At one POS server.
     #[serde(rename = "pos_server_id")]
@@ -42,6 +40,33 @@ pub enum TokenScope {
     /// At every POS server of a chain.
     #[serde(rename = "chain_id")]
     Chain(ChainId),
+}
+
+/// Exactly one member: the derived schema would allow others beside it.
+#[cfg(feature = "openapi")]
+mod schema {
+    use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, OneOfBuilder};
+    use utoipa::openapi::{Ref, RefOr, Schema};
+
+    use super::TokenScope;
+
+    impl utoipa::ToSchema for TokenScope {}
+
+    impl utoipa::PartialSchema for TokenScope {
+        fn schema() -> RefOr<Schema> {
+            let place = |member: &str, id: &str| {
+                ObjectBuilder::new()
+                    .property(member, Ref::from_schema_name(id))
+                    .required(member)
+                    .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+            };
+            OneOfBuilder::new()
+                .item(place("pos_server_id", "PosServerId"))
+                .item(place("chain_id", "ChainId"))
+                .description(Some("Where a service token is good: at one POS server, or at all of a chain."))
+                .into()
+        }
+    }
 }
 
 impl std::fmt::Display for TokenScope {

@@ -77,11 +77,8 @@ async fn list(
     }
     let Params { actor, action, target, .. } = query;
     let filter = Filter { chain_id, actor, action, target, from, to, before };
-    let mut items = audit::list(&db, &reach, &filter, limit + 1).await?;
-    let more = items.len() as u64 > limit;
-    items.truncate(limit as usize);
-    let next_cursor = items.last().filter(|_| more).map(|last| params::to_cursor(&last.seq));
-    Ok(axum::Json(Page { items, next_cursor }))
+    let items = audit::list(&db, &reach, &filter, limit + 1).await?;
+    Ok(axum::Json(params::page(items, limit, |last| last.seq)))
 }
 
 /// Checks that no entry was changed or removed. For admins.

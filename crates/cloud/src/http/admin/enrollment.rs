@@ -54,11 +54,8 @@ async fn list_codes(
     let (limit, before) = read_params::<DateTime<Utc>>(&query)?;
     let (db, reach) = administrator.read(&state).await?;
     pos_server_within(&db, &reach, id).await?;
-    let mut items = device::codes_of(&db, id, before, limit + 1, Utc::now()).await?;
-    let more = items.len() as u64 > limit;
-    items.truncate(limit as usize);
-    let next_cursor = items.last().filter(|_| more).map(|last| params::to_cursor(&last.created_at));
-    Ok(axum::Json(Page { items, next_cursor }))
+    let items = device::codes_of(&db, id, before, limit + 1, Utc::now()).await?;
+    Ok(axum::Json(params::page(items, limit, |last| last.created_at)))
 }
 
 /// Makes a code by which a connector enrolls for this POS server. It is good once, for 24 hours; one that was
@@ -116,11 +113,8 @@ async fn list_devices(
     let (limit, before) = read_params::<DeviceId>(&query)?;
     let (db, reach) = administrator.read(&state).await?;
     pos_server_within(&db, &reach, id).await?;
-    let mut items = device::of_pos_server(&db, id, before, limit + 1).await?;
-    let more = items.len() as u64 > limit;
-    items.truncate(limit as usize);
-    let next_cursor = items.last().filter(|_| more).map(|last| params::to_cursor(&last.id));
-    Ok(axum::Json(Page { items, next_cursor }))
+    let items = device::of_pos_server(&db, id, before, limit + 1).await?;
+    Ok(axum::Json(params::page(items, limit, |last| last.id)))
 }
 
 /// Revokes an identity: its link closes within five seconds, and it is let in no more. The store needs a new

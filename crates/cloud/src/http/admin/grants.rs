@@ -84,11 +84,8 @@ async fn list_grants(
         user::find_within(&db, &reach, id).await?.ok_or_else(ApiError::not_found)?;
     }
     let filter = Filter { user_id, chain_id, permission, after };
-    let mut items = list::page(&db, &reach, filter, limit + 1).await?;
-    let more = items.len() as u64 > limit;
-    items.truncate(limit as usize);
-    let next_cursor = items.last().filter(|_| more).map(|last| params::to_cursor(&last.id));
-    Ok(axum::Json(Page { items, next_cursor }))
+    let items = list::page(&db, &reach, filter, limit + 1).await?;
+    Ok(axum::Json(params::page(items, limit, |last| last.id)))
 }
 
 /// Grants a permission. 200 when it was granted already.

@@ -65,11 +65,8 @@ async fn list(
     if let Some(id) = chain_id {
         chain_within(&db, &reach, id).await?;
     }
-    let mut items = service_token::page(&db, &reach, chain_id, before, limit + 1).await?;
-    let more = items.len() as u64 > limit;
-    items.truncate(limit as usize);
-    let next_cursor = items.last().filter(|_| more).map(|last| params::to_cursor(&last.id));
-    Ok(axum::Json(Page { items, next_cursor }))
+    let items = service_token::page(&db, &reach, chain_id, before, limit + 1).await?;
+    Ok(axum::Json(params::page(items, limit, |last| last.id)))
 }
 
 /// Makes a service token for a POS server, or for all of a chain. The token is told this once.

@@ -72,11 +72,8 @@ async fn list(
         return Err(ApiError::invalid(&errors));
     }
     let (db, reach) = administrator.read(&state).await?;
-    let mut items = user::page(&db, &reach, q.as_deref(), after.as_deref(), limit + 1).await?;
-    let more = items.len() as u64 > limit;
-    items.truncate(limit as usize);
-    let next_cursor = items.last().filter(|_| more).map(|last| params::to_cursor(&last.email));
-    Ok(axum::Json(Page { items, next_cursor }))
+    let items = user::page(&db, &reach, q.as_deref(), after.as_deref(), limit + 1).await?;
+    Ok(axum::Json(params::page(items, limit, |last| last.email.clone())))
 }
 
 /// Makes a user. For admins. Without a password one is made up, and told this once.
