@@ -48,7 +48,7 @@ try {
   }
   if (wants('rust')) {
     await step('Rust tests', () => run('cargo', ['test', ...everything, '--quiet'], cargo));
-    await step('Rust tests over Postgres and S3', () => {
+    await step('Rust tests over Postgres, NATS and S3', () => {
       if (!existsSync('/usr/lib/postgresql')) {
         process.stdout.write('SKIPPED: this needs a Debian-like system with the package postgresql.\n');
         return;

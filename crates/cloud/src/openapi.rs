@@ -13,6 +13,11 @@ use tillwatch_protocol::ids::ArchiveId;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement};
 
+/// What each call is asked with and what it answers, by its operation id: `request`, or `requests` by name, and
+/// `response`.
+const EXAMPLES: &str = include_str!("openapi/examples.json");
+/// The forms of bodies that have examples.
+const EXEMPLIFIED: [&str; 2] = ["application/json", "text/event-stream"];
 /// Where a call names its problems.
 const PROBLEMS: &str = "x-problems";
 
@@ -59,10 +64,12 @@ pub(crate) fn base() -> OpenApi {
 /// The whole document of these routes.
 pub(crate) fn document(routes: OpenApi) -> Value {
     let mut document = serde_json::to_value(routes).unwrap_or_else(|_| unreachable!("it is plain JSON"));
+    let examples: Value = serde_json::from_str(EXAMPLES).unwrap_or_else(|_| unreachable!("it is JSON"));
     let mut shared = BTreeMap::new();
     for item in members(&mut document["paths"]) {
         for call in members(item) {
             complete(call, &mut shared);
+            show(call, &examples);
         }
     }
     bound(&mut document);
@@ -109,6 +116,31 @@ fn complete(call: &mut Value, shared: &mut BTreeMap<String, Value>) {
             }
         }
     }
+}
+
+/// Puts a call's examples beside the schemas of what it takes and gives.
+fn show(call: &mut Value, examples: &Value) {
+    let example = &examples[call["operationId"].as_str().unwrap_or_default()];
+    if let Some(body) = call.get_mut("requestBody").and_then(exemplified) {
+        if let Some(named) = example["requests"].as_object() {
+            body["examples"] =
+                named.iter().map(|(name, value)| (name.clone(), json!({ "value": value }))).collect();
+        } else {
+            body["example"] = example["request"].clone();
+        }
+    }
+    let answers = call["responses"].as_object_mut().into_iter().flatten();
+    for (_, answer) in answers.filter(|(status, _)| status.starts_with('2')) {
+        if let Some(body) = exemplified(answer) {
+            body["example"] = example["response"].clone();
+        }
+    }
+}
+
+/// The form of a body that has examples, if there is one.
+fn exemplified(body: &mut Value) -> Option<&mut Value> {
+    let forms = body.get_mut("content")?.as_object_mut()?;
+    forms.iter_mut().find(|(form, _)| EXEMPLIFIED.contains(&form.as_str())).map(|(_, body)| body)
 }
 
 /// Says how large whole numbers may be: as large as the type that they are read into.
@@ -286,6 +318,44 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The examples of a body, each with what its schema says against it.
+    fn faults_of_examples(document: &Value, body: &Value) -> Vec<String> {
+        let mut schema = body["schema"].clone();
+        schema["components"] = document["components"].clone();
+        let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
+        let named = body["examples"].as_object().into_iter().flat_map(|named| named.values());
+        let all = named.map(|named| &named["value"]).chain(body.get("example"));
+        let faults =
+            |value| validator.iter_errors(value).map(|fault| format!("{} {fault}", fault.instance_path()));
+        all.flat_map(faults).collect()
+    }
+
+    #[test]
+    fn every_json_that_goes_in_or_out_has_an_example_that_fits() {
+        let document = openapi();
+        let mut known: BTreeSet<String> =
+            serde_json::from_str::<Value>(EXAMPLES).unwrap().as_object().unwrap().keys().cloned().collect();
+        for call in document["paths"]
+            .as_object()
+            .unwrap()
+            .values()
+            .flat_map(|item| item.as_object().unwrap().values())
+        {
+            let id = call["operationId"].as_str().unwrap();
+            known.remove(id);
+            let successes =
+                call["responses"].as_object().unwrap().iter().filter(|(status, _)| status.starts_with('2'));
+            let bodies = successes.map(|(_, answer)| answer).chain([&call["requestBody"]]);
+            for (form, body) in bodies.filter_map(|body| body["content"].as_object()).flatten() {
+                if EXEMPLIFIED.contains(&form.as_str()) {
+                    let faults = faults_of_examples(&document, body);
+                    assert!(faults.is_empty(), "{id}, examples.json: {faults:?}");
+                }
+            }
+        }
+        assert!(known.is_empty(), "no call has these ids: {known:?}");
     }
 
     #[test]

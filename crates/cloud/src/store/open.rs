@@ -4,16 +4,19 @@
 use std::path::Path;
 use std::time::Duration;
 
+use backon::{ConstantBuilder, Retryable};
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::sqlx::{ConnectOptions as _, Connection, Error as SqlxError};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 
-use super::StoreError;
 use super::error::reason;
+use super::{StoreError, Trouble};
 
 /// How long a write waits for the one before it, of this process or another.
 const WRITE_PATIENCE: Duration = Duration::from_secs(15);
+/// How often SQLite is asked again while another process makes the database.
+const SQLITE_RETRY_EVERY: Duration = Duration::from_millis(50);
 /// Connections to SQLite that read at the same time.
 const SQLITE_READERS: u32 = 8;
 /// Connections to Postgres that read at the same time: five nodes stay below its default limit of 100.
@@ -60,7 +63,7 @@ async fn sqlite(data_dir: &Path, url: Option<&str>) -> Result<Connections, Store
     if file.is_some() {
         super::make_private_dir(data_dir).map_err(StoreError::Folder)?;
     }
-    let connect = |connections: u32, synchronous: SqliteSynchronous| {
+    let connect = async |connections: u32, synchronous: SqliteSynchronous| {
         let mut options = ConnectOptions::new(url);
         let file = file.clone();
         options
@@ -78,10 +81,17 @@ async fn sqlite(data_dir: &Path, url: Option<&str>) -> Result<Connections, Store
                     .synchronous(synchronous)
                     .busy_timeout(WRITE_PATIENCE)
             });
-        Database::connect(options)
+        Database::connect(options).await.map_err(StoreError::from)
     };
+    // The first connection to a new file turns it into one with a write-ahead log. Of two processes that do so at
+    // once SQLite refuses one without waiting, whatever the busy timeout.
+    let patience = WRITE_PATIENCE.div_duration_f64(SQLITE_RETRY_EVERY) as usize;
+    let retries = ConstantBuilder::default().with_delay(SQLITE_RETRY_EVERY).with_max_times(patience);
     // Jobs and audit entries must outlive a power failure: FULL, on the only connection that writes.
-    let writer = connect(1, SqliteSynchronous::Full).await?;
+    let writer = (|| connect(1, SqliteSynchronous::Full))
+        .retry(retries)
+        .when(|error| error.trouble() == Some(Trouble::Busy))
+        .await?;
     let readers = connect(SQLITE_READERS, SqliteSynchronous::Normal).await?;
     let notes = connect(1, SqliteSynchronous::Normal).await?;
     Ok(Connections { readers, writer, notes })

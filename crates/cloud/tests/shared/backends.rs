@@ -1,5 +1,5 @@
 //! What the cloud of a test stands on. By default SQLite and a directory; with `TILLWATCH_TEST_BACKENDS=cluster`
-//! Postgres and S3, which are started once a process of tests (`servers.sh`) and end with it. Each test has a
+//! Postgres, NATS and S3, which are started once a process of tests (`servers.sh`) and end with it. Each test has a
 //! database and a place for archives of its own.
 
 use std::io::{BufRead, BufReader, Write};
@@ -77,6 +77,7 @@ impl Backends {
         Config {
             tls: Tls::Insecure,
             database_url: self.database_url(),
+            nats_url: self.cluster().map(|cluster| cluster.nats.clone()),
             archives: self
                 .bucket
                 .clone()
@@ -136,9 +137,11 @@ fn cluster() -> Option<&'static Cluster> {
         .as_ref()
 }
 
-/// Postgres and S3; a broker of messages belongs here as well.
+/// Postgres, NATS and S3.
 pub(crate) struct Cluster {
     directory: PathBuf,
+    /// The address of NATS. Clouds that share it do not hear each other.
+    nats: String,
     s3: SocketAddr,
     /// Databases whose tests have ended.
     ended: Mutex<Vec<String>>,
@@ -155,12 +158,13 @@ impl Cluster {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut directory = String::new();
+        let (mut directory, mut nats) = (String::new(), String::new());
         let (told, mut said) =
             (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
         said.read_line(&mut directory).unwrap();
-        assert!(!directory.is_empty(), "the servers did not start");
-        let directory = PathBuf::from(directory.trim_end());
+        said.read_line(&mut nats).unwrap();
+        assert!(!nats.is_empty(), "the servers did not start");
+        let (directory, nats) = (PathBuf::from(directory.trim_end()), nats.trim_end().to_owned());
         // Tests have runtimes of their own, which end with them.
         let (listener, root) = (std::net::TcpListener::bind("127.0.0.1:0").unwrap(), directory.join("s3"));
         listener.set_nonblocking(true).unwrap();
@@ -170,7 +174,7 @@ impl Cluster {
             Runtime::new().unwrap().block_on(serve);
         });
         let servers = Mutex::new((told, said));
-        let cluster = Self { directory, s3, ended: Mutex::default(), servers, _process: process };
+        let cluster = Self { directory, nats, s3, ended: Mutex::default(), servers, _process: process };
         std::thread::scope(|scope| {
             let prepare = || Runtime::new().unwrap().block_on(cluster.prepare());
             scope.spawn(prepare).join().unwrap();

@@ -1,10 +1,12 @@
 #!/bin/sh
 # The servers of a cluster for one process of tests. They run until standard input ends, which it does with that
-# process, however it ends; then they stop and leave nothing behind. Prints the directory once all are there, and
-# then a line for each line that it is told: `postgres start` or `postgres stop`.
+# process, however it ends; then they stop and leave nothing behind. Prints the directory and the address of NATS once
+# all are there, and then a line for each line that it is told: `postgres start` or `postgres stop`.
 set -eu
 
 bin=$(ls -d /usr/lib/postgresql/*/bin | sort -V | tail -1)
+# Debian keeps it where only root looks for programs.
+nats_server=$(PATH=$PATH:/usr/sbin command -v nats-server)
 directory=$(mktemp -d)
 
 # Postgres refuses to run as root.
@@ -19,6 +21,7 @@ as_postgres() {
 stop() {
     trap - EXIT INT TERM
     stop_postgres 2>/dev/null || true
+    [ -z "${nats:-}" ] || kill "$nats" 2>/dev/null || true
     rm -rf "$directory"
 }
 trap stop EXIT INT TERM
@@ -55,7 +58,17 @@ stop_postgres() {
 }
 
 start_postgres
+"$nats_server" -a 127.0.0.1 -p -1 --ports_file_dir "$directory" </dev/null >/dev/null 2>&1 &
+nats=$!
+ports=$directory/nats-server_$nats.ports
+address=
+while [ -z "$address" ]; do
+    kill -0 "$nats"
+    address=$(sed -n 's/.*"\(nats:[^"]*\)".*/\1/p' "$ports" 2>/dev/null || true)
+    sleep 0.05
+done
 echo "$directory"
+echo "$address"
 while read -r line; do
     case $line in
     'postgres start') start_postgres ;;

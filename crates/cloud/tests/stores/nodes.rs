@@ -60,6 +60,39 @@ async fn a_job_posted_on_one_node_reaches_a_store_on_another_and_its_end_is_seen
 }
 
 #[tokio::test]
+async fn one_message_from_node_to_node_brings_a_job() {
+    let nats = Nats::start().await;
+    let a = Cloud::with_nats(hints_only(), nats.url.clone()).await;
+    let b = Node::beside(&a, hints_only(), Some(&nats)).await;
+    let admin = a.admin().await;
+    let store = a.enrolled("Riga").await.at(&b.base);
+    let mut line = store.connect().await;
+    let client = async_nats::connect(&nats.url).await.unwrap();
+    let mut messages = client.subscribe("tillwatch.>").await.unwrap();
+    client.flush().await.unwrap();
+
+    let id = admin.started(&store, &json!({"kind": "diagnose"})).await;
+    assert_eq!(line.job().await.id, id);
+    // The store has it, so whatever brought it was sent before this.
+    client.publish("tillwatch.end", "".into()).await.unwrap();
+    let mut told = Vec::new();
+    loop {
+        let message = timeout(SOON, messages.next()).await.unwrap().unwrap();
+        if message.payload.is_empty() {
+            break;
+        }
+        // Behind the code of the sender.
+        let hint: Value = serde_json::from_slice(&message.payload[32..]).unwrap();
+        // That something was committed is told to everybody, and nobody answers.
+        if hint["hint"] != "revision" {
+            told.push(hint);
+        }
+    }
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((&told[0]["hint"], &told[0]["frame"]["id"]), (&json!("frame"), &json!(id)));
+}
+
+#[tokio::test]
 async fn without_nats_a_job_takes_only_a_little_longer() {
     let a = Cloud::start().await;
     let b = Node::beside(&a, hasty(), None).await;
