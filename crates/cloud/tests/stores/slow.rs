@@ -76,3 +76,45 @@ async fn a_body_that_does_not_end_is_refused_and_ends_the_connection() {
     assert!(said.starts_with("HTTP/1.1 400"), "{said}");
     is_well(&cloud).await;
 }
+
+#[tokio::test]
+async fn who_is_refused_while_still_sending_reads_why() {
+    let cloud = Cloud::with(hasty()).await;
+    let address = cloud.base.strip_prefix("http://").unwrap();
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    // Refused by its head: the cloud has no use for what follows.
+    let head = |length: usize| {
+        format!(
+            "POST /api/v1/exchange HTTP/1.1\r\nhost: cloud\r\ncontent-type: application/json\r\n\
+             content-length: {length}\r\n\r\n"
+        )
+    };
+    for length in [1, 2_000_000] {
+        connection.write_all(head(length).as_bytes()).await.unwrap();
+        // The answer comes before the body has.
+        let answer = answer(&mut connection).await;
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+        connection.write_all(&vec![b' '; length]).await.unwrap();
+    }
+    // And the connection is as good as before.
+    connection.write_all(b"GET /readyz HTTP/1.1\r\nhost: cloud\r\n\r\n").await.unwrap();
+    let answer = answer(&mut connection).await;
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+}
+
+/// The next answer on a connection, with its body.
+async fn answer(connection: &mut TcpStream) -> String {
+    let mut said = String::new();
+    let complete = |said: &str| {
+        let (head, body) = said.split_once("\r\n\r\n")?;
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        Some(body.len() >= length.map_or(0, |length| length.parse().unwrap()))
+    };
+    while complete(&said) != Some(true) {
+        let mut some = [0; 4096];
+        let count = timeout(SOON, connection.read(&mut some)).await.expect("an answer").unwrap();
+        assert_ne!(count, 0, "the connection was cut after: {said}");
+        said += std::str::from_utf8(&some[..count]).unwrap();
+    }
+    said
+}
