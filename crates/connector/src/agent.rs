@@ -17,6 +17,7 @@ use tillwatch_protocol::ids::{BootId, JobId};
 use tillwatch_protocol::link::frame::{ByeReason, ConnectorFrame, JobFinished, Relayed, StoreReport};
 use tillwatch_protocol::rest::job::{JobKind, JobProgress};
 use tillwatch_protocol::rest::pos_server::PosState;
+use tillwatch_service::Lifecycle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -57,6 +58,8 @@ pub struct AgentOptions {
     pub pos: Pos,
     /// Connections to share with other agents of the process; the agent's own if absent.
     pub transport: Option<Transport>,
+    /// Who started the program, and wants to know that the loop turns; nobody by default.
+    pub lifecycle: Lifecycle,
     /// Ends the agent: it says goodbye and stops a child that it supervises.
     pub shutdown: CancellationToken,
 }
@@ -124,6 +127,8 @@ enum Timer {
     Progress,
     /// To give up a session: the cloud drains, or never said welcome.
     Leave,
+    /// A sign of life to who started the program.
+    SignOfLife,
 }
 
 /// A job that is being done.
@@ -161,6 +166,8 @@ struct Agent {
     events: mpsc::Receiver<Event>,
     tell: mpsc::Sender<Event>,
     tasks: Tasks,
+    lifecycle: Lifecycle,
+    sign_of_life_at: Instant,
     shutdown: CancellationToken,
 }
 
@@ -175,7 +182,9 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
         tracing::info!(id = %entry.order.id, "a job goes on after a restart");
         agent.put_to_work(entry);
     }
+    agent.lifecycle.ready();
     loop {
+        agent.give_sign_of_life();
         match agent.next_event().await {
             Event::Shutdown => break,
             event => agent.handle(event).await,
@@ -187,7 +196,7 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
 
 impl Agent {
     fn open(options: AgentOptions) -> Result<Self, AgentError> {
-        let AgentOptions { data_dir, config, mut identity, pos, transport, shutdown } = options;
+        let AgentOptions { data_dir, config, mut identity, pos, transport, lifecycle, shutdown } = options;
         if let Some(cloud) = &config.cloud {
             identity.cloud = cloud.clone();
         }
@@ -253,6 +262,8 @@ impl Agent {
             events,
             tell,
             tasks,
+            lifecycle,
+            sign_of_life_at: at,
             shutdown,
         })
     }
@@ -279,6 +290,9 @@ impl Agent {
             if !self.at_work.is_empty() {
                 timers.push((self.progress_at, Timer::Progress));
             }
+        }
+        if self.lifecycle.alive_every().is_some() {
+            timers.push((self.sign_of_life_at, Timer::SignOfLife));
         }
         let far = (Instant::now() + Duration::from_hours(1), Timer::Heartbeat);
         timers.into_iter().min_by_key(|(at, _)| *at).unwrap_or(far)
@@ -317,6 +331,18 @@ impl Agent {
                 self.tell_progress();
             }
             Timer::Leave => self.leave(),
+            // The loop gives one each time it turns and one is due; the timer only makes it turn.
+            Timer::SignOfLife => {}
+        }
+    }
+
+    fn give_sign_of_life(&mut self) {
+        let now = Instant::now();
+        if let Some(every) = self.lifecycle.alive_every()
+            && now >= self.sign_of_life_at
+        {
+            self.lifecycle.alive();
+            self.sign_of_life_at = now + every;
         }
     }
 

@@ -32,6 +32,18 @@ pub struct Config {
     pub relay: Relay,
 }
 
+impl Config {
+    /// The folders outside of the data dir that a reset moves files out of, and a restore into.
+    pub fn database_folders_elsewhere(&self, data_dir: &Path) -> Vec<PathBuf> {
+        let mut folders: Vec<_> =
+            self.pos.database.iter().map(|glob| files::literal_root(data_dir, glob).0).collect();
+        folders.retain(|folder| !folder.starts_with(data_dir));
+        folders.sort();
+        folders.dedup();
+        folders
+    }
+}
+
 /// `[pos]`: where the POS server is and how to handle it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -235,6 +247,15 @@ mod tests {
         assert_eq!(config.pos.time_zone, Some(chrono_tz::Europe::Riga));
         assert_eq!(config.pos.service.as_deref(), Some("iikoCard5POS"));
         assert_eq!(config.relay.allow.len(), 1);
+    }
+
+    #[test]
+    fn folders_of_a_database_elsewhere_are_named_once() {
+        let config =
+            read("[pos]\ndatabase = ['data/pos.db*', '/srv/pos/db/*.mdf', '/srv/pos/db/*.ldf']").unwrap();
+        let elsewhere = config.database_folders_elsewhere(Path::new("/var/lib/tillwatch"));
+        assert_eq!(elsewhere, [Path::new("/srv/pos/db")]);
+        assert!(Config::default().database_folders_elsewhere(Path::new("/var/lib/tillwatch")).is_empty());
     }
 
     #[test]

@@ -150,7 +150,7 @@ fn matcher(base: &Path, pattern: &str) -> Result<GlobMatcher, globset::Error> {
 }
 
 /// The deepest folder that every match lies in, and how many levels below it may matter.
-fn literal_root(base: &Path, pattern: &str) -> (PathBuf, usize) {
+pub(crate) fn literal_root(base: &Path, pattern: &str) -> (PathBuf, usize) {
     let mut root = base.to_owned();
     let parts: Vec<_> = Path::new(pattern).components().collect();
     let is_glob = |part: &Component<'_>| part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']);

@@ -1,9 +1,10 @@
 //! `tillwatch-connector`: enrolls a store, runs its agent, and tells what is wrong.
 
 use std::fs::{File, TryLockError};
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
@@ -12,11 +13,15 @@ use tillwatch_connector::cloud_client::{CloudClient, Transport};
 use tillwatch_connector::config::{self, Config};
 use tillwatch_connector::pos::Pos;
 use tillwatch_connector::{diagnose, identity};
+use tillwatch_service::{Action, AsService, Definition, Lifecycle};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 /// What is logged unless `RUST_LOG` says otherwise. What the verifier logs, our own errors tell in full.
 const LOGGED: &str = "info,rustls_platform_verifier=off";
+/// The name of the service that is installed unless another is given.
+const SERVICE: &str = "tillwatch-connector";
+/// An agent that gives no sign of life for so long hangs. Its loop waits for the disk at times.
+const WATCHDOG: Duration = Duration::from_secs(90);
 /// Held by the one connector that runs on a data dir.
 const LOCK_FILE: &str = "connector.lock";
 
@@ -51,6 +56,18 @@ enum Command {
         /// The settings, instead of the data dir's connector.toml.
         #[arg(long, env = "TILLWATCH_CONNECTOR_CONFIG")]
         config: Option<PathBuf>,
+        #[command(flatten)]
+        as_service: AsService,
+    },
+    /// Makes this store's connector a service of the operating system, or starts, stops and removes it.
+    Service {
+        /// What to do.
+        action: Action,
+        /// What the system calls the service; one for each connector of the machine.
+        #[arg(long, default_value = SERVICE)]
+        name: String,
+        #[command(flatten)]
+        store: Store,
     },
     /// Checks, one after the other, what a store needs. Does not disturb a connector that runs.
     Diagnose {
@@ -72,24 +89,32 @@ struct Store {
     data_dir: Option<PathBuf>,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED)))
-        .init();
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
     // Err means that a provider is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let result = match Cli::parse().command {
-        Command::Enroll { cloud, code, store, ca } => enroll(&cloud, &code, store, ca.as_deref()).await,
-        Command::Run { store, config } => run(store, config.as_deref()).await,
-        Command::Diagnose { store, config, json } => checks(store, config.as_deref(), json).await,
-    };
-    result.unwrap_or_else(|error| {
-        let _ = writeln!(std::io::stderr(), "error: {error:#}");
-        ExitCode::FAILURE
-    })
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("the system lets a program wait for events");
+    match command {
+        Command::Enroll { cloud, code, store, ca } => {
+            tillwatch_service::run_once(LOGGED, runtime, enroll(&cloud, &code, store, ca.as_deref()))
+        }
+        Command::Run { store, config, as_service } => {
+            tillwatch_service::run(&as_service, LOGGED, runtime, |lifecycle, shutdown| {
+                run(store, config, lifecycle, shutdown)
+            })
+        }
+        Command::Service { action, name, store } => tillwatch_service::run_once(
+            LOGGED,
+            runtime,
+            tillwatch_service::carry_out(action, &name, || define(&name, store)),
+        ),
+        Command::Diagnose { store, config, json } => {
+            tillwatch_service::run_once(LOGGED, runtime, checks(store, config.as_deref(), json))
+        }
+    }
 }
 
 async fn enroll(cloud: &str, code: &str, store: Store, ca: Option<&Path>) -> anyhow::Result<ExitCode> {
@@ -97,7 +122,10 @@ async fn enroll(cloud: &str, code: &str, store: Store, ca: Option<&Path>) -> any
     let config = config::load(&data_dir, None)?;
     let identity = identity::enroll(cloud, code, ca, &data_dir).await?;
     writeln!(std::io::stdout(), "enrolled as a POS server of {}", identity.outlet)?;
-    if lock(&data_dir).is_err() {
+    let running = lock(&data_dir).is_err();
+    #[cfg(unix)]
+    tillwatch_service::leave_to_owner(&data_dir).await?;
+    if running {
         tracing::warn!("a connector runs on this data dir; restart it, so that it takes the new identity");
     }
     if config.cloud.as_ref().is_some_and(|configured| *configured != identity.cloud) {
@@ -106,17 +134,38 @@ async fn enroll(cloud: &str, code: &str, store: Store, ca: Option<&Path>) -> any
     Ok(ExitCode::SUCCESS)
 }
 
-async fn run(store: Store, file: Option<&Path>) -> anyhow::Result<ExitCode> {
+async fn run(
+    store: Store,
+    file: Option<PathBuf>,
+    lifecycle: Lifecycle,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let data_dir = data_dir(store)?;
     let _lock = lock(&data_dir)?;
-    let config = config::load(&data_dir, file)?;
+    let config = config::load(&data_dir, file.as_deref())?;
     let identity = identity::load(&data_dir)?;
     tracing::info!(outlet = identity.outlet, cloud = %identity.cloud, version = env!("CARGO_PKG_VERSION"), "starting");
-    let shutdown = CancellationToken::new();
-    tokio::spawn(stop_on_signal(shutdown.clone()));
     let pos = Pos::from_config(&config, &data_dir);
-    agent::run(AgentOptions { data_dir, config, identity, pos, transport: None, shutdown }).await?;
-    Ok(ExitCode::SUCCESS)
+    agent::run(AgentOptions { data_dir, config, identity, pos, transport: None, lifecycle, shutdown })
+        .await?;
+    Ok(())
+}
+
+/// The connector as a service, with what its settings say that it needs.
+fn define(name: &str, store: Store) -> anyhow::Result<Definition> {
+    let data_dir = absolute(store)?;
+    let config = config::load(&data_dir, None)?;
+    Ok(Definition {
+        name: name.to_owned(),
+        description: format!("Tillwatch connector of the store in {}", data_dir.display()),
+        program: std::env::current_exe().context("could not find this program's own file")?,
+        arguments: vec!["run".into(), "--data-dir".into(), data_dir.clone().into()],
+        writes: config.database_folders_elsewhere(&data_dir),
+        data_dir,
+        controls: config.pos.service,
+        watchdog: Some(WATCHDOG),
+        runs_foreign_program: config.pos.command.is_some(),
+    })
 }
 
 async fn checks(store: Store, file: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
@@ -151,11 +200,17 @@ fn client(config: &Config, data_dir: &Path) -> anyhow::Result<CloudClient> {
     Ok(CloudClient::new(&identity, Transport::new(ca.as_deref())?)?)
 }
 
-/// The data dir as an absolute path: children get it, whatever their working folder is.
+/// The data dir, which is made if need be.
 fn data_dir(store: Store) -> anyhow::Result<PathBuf> {
-    let dir = store.data_dir.unwrap_or_else(default_data_dir);
+    let dir = absolute(store)?;
     std::fs::create_dir_all(&dir)
         .with_context(|| format!("could not make the data dir {}", dir.display()))?;
+    Ok(dir)
+}
+
+/// The data dir as an absolute path: children and services get it, whatever their working folder is.
+fn absolute(store: Store) -> anyhow::Result<PathBuf> {
+    let dir = store.data_dir.unwrap_or_else(default_data_dir);
     std::path::absolute(&dir).with_context(|| format!("could not find the data dir {}", dir.display()))
 }
 
@@ -181,27 +236,4 @@ fn lock(data_dir: &Path) -> anyhow::Result<File> {
             Err(error).with_context(|| format!("could not lock {}", path.display()))
         }
     }
-}
-
-async fn stop_on_signal(shutdown: CancellationToken) {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = tokio::signal::ctrl_c() => {}
-                }
-            }
-            Err(error) => {
-                tracing::error!(%error, "SIGTERM can't be awaited");
-                let _ = tokio::signal::ctrl_c().await;
-            }
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = tokio::signal::ctrl_c().await;
-    tracing::info!("stopping");
-    shutdown.cancel();
 }

@@ -73,34 +73,17 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
     let enrollments = enrollments::read(&enrollments)?;
     let log_days = log_days.unwrap_or(if enrollments.len() > SMALL_FLEET { 0 } else { 3 });
     let shutdown = CancellationToken::new();
-    tokio::spawn(stop_when_told(shutdown.clone()));
+    tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move {
+            tillwatch_service::stop_signal().await;
+            shutdown.cancel();
+        }
+    });
     let options = Options { cloud, enrollments, ca, data_dir, troubles, log_days };
     let running = |stores: usize| {
         // Not println!, which panics when nobody reads any more.
         let _ = writeln!(std::io::stdout(), "fleet of {stores} stores is running");
     };
     Ok(tillwatch_fleet::run(options, running, shutdown).await?)
-}
-
-/// Waits for Ctrl-C, or for what the system sends to stop a program.
-async fn stop_when_told(shutdown: CancellationToken) {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            },
-            Err(error) => {
-                tracing::warn!(%error, "SIGTERM can't be listened for");
-                let _ = tokio::signal::ctrl_c().await;
-            }
-        }
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = tokio::signal::ctrl_c().await;
-    }
-    shutdown.cancel();
 }

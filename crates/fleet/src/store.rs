@@ -10,6 +10,7 @@ use tillwatch_connector::cloud_client::{CloudClient, Transport};
 use tillwatch_connector::config::{Config, PosConfig};
 use tillwatch_connector::pos::{Control, HostedCommand, Pos, ReportSource};
 use tillwatch_protocol::device::{BadKey, Identity};
+use tillwatch_service::Lifecycle;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -126,6 +127,7 @@ impl Store {
                 poll_every: self.poll_every,
             },
             transport: Some(self.transport),
+            lifecycle: Lifecycle::default(),
             shutdown,
         }
     }

@@ -166,6 +166,10 @@ impl Supervisor {
             .arg(&self.data_dir)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            // These are between systemd and us.
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("WATCHDOG_USEC")
+            .env_remove("WATCHDOG_PID")
             .kill_on_drop(true)
             .spawn()?;
         let mut reader = None;

@@ -10,6 +10,7 @@ mod pos;
 mod program;
 mod relay;
 mod reset;
+mod service;
 mod store;
 
 use std::time::Duration;

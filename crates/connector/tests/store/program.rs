@@ -15,21 +15,21 @@ use crate::cloud::{CODE, Cloud};
 use crate::pos::PosServer;
 use crate::{eventually, soon};
 
-fn program(arguments: &[&str], data_dir: &Path) -> Command {
+pub(crate) fn program(arguments: &[&str], data_dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tillwatch-connector"));
     command.args(arguments).arg("--data-dir").arg(data_dir).stdin(Stdio::null()).kill_on_drop(true);
     command
 }
 
-async fn output(arguments: &[&str], data_dir: &Path) -> Output {
+pub(crate) async fn output(arguments: &[&str], data_dir: &Path) -> Output {
     soon("the end of the program", program(arguments, data_dir).output()).await.unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-async fn enrolled() -> (Cloud, tempfile::TempDir, PosServer) {
+pub(crate) async fn enrolled() -> (Cloud, tempfile::TempDir, PosServer) {
     let cloud = Cloud::start().await;
     let dir = tempfile::tempdir().unwrap();
     let pos = PosServer::start(dir.path(), axum::Router::new()).await;
@@ -47,11 +47,11 @@ fn run(data_dir: &Path) -> Child {
     program(&["run"], data_dir).stderr(Stdio::null()).spawn().unwrap()
 }
 
-fn signal(child: &Child, signal: Signal) {
+pub(crate) fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_raw(child.id().unwrap() as i32).unwrap(), signal).unwrap();
 }
 
-fn pos_pid(data_dir: &Path) -> Option<Pid> {
+pub(crate) fn pos_pid(data_dir: &Path) -> Option<Pid> {
     let record: Value =
         serde_json::from_slice(&std::fs::read(data_dir.join("pos-server.json")).ok()?).ok()?;
     record["address"].as_str()?;

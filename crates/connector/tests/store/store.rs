@@ -8,6 +8,7 @@ use tillwatch_connector::agent::{self, AgentOptions};
 use tillwatch_connector::config::Config;
 use tillwatch_connector::identity;
 use tillwatch_connector::pos::{Control, Pos, ReportSource};
+use tillwatch_service::Lifecycle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -62,6 +63,7 @@ impl Store {
             identity: identity::load(self.dir.path()).unwrap(),
             pos,
             transport: None,
+            lifecycle: Lifecycle::default(),
             shutdown: shutdown.clone(),
         };
         let task = tokio::spawn(async { agent::run(options).await.unwrap() });

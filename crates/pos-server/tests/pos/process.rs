@@ -57,3 +57,29 @@ async fn what_makes_no_sense_is_refused_in_one_line() {
         assert!(told.contains(named), "{told}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn systemd_hears_when_it_reports_and_when_it_ends() {
+    let store = Store::new();
+    let path = store.dir.path().join("notify");
+    let systemd = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let heard = async || {
+        let mut message = [0; 256];
+        let received = tokio::time::timeout(Duration::from_secs(30), systemd.recv(&mut message));
+        let length = received.await.expect("it says something").unwrap();
+        String::from_utf8_lossy(&message[..length]).trim().to_owned()
+    };
+    let mut command = program();
+    command.arg("--data-dir").arg(store.dir.path()).env("NOTIFY_SOCKET", &path);
+    let mut child = command.spawn().unwrap();
+    assert_eq!(heard().await, "READY=1");
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next_line().await.unwrap().unwrap().starts_with("reporting on http://127.0.0.1:"));
+
+    let pid = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    assert_eq!(heard().await, "STOPPING=1");
+    let ended = tokio::time::timeout(Duration::from_secs(30), child.wait()).await.expect("it ends").unwrap();
+    assert!(ended.success(), "{ended}");
+}

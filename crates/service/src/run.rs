@@ -1,0 +1,113 @@
+//! How a program lives: in the foreground, as a service of systemd or launchd, which is the same to it, or as
+//! a service of Windows.
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::Lifecycle;
+
+/// How Windows says to a program that it runs as a service.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct AsService {
+    /// The name of the Windows service that this process is.
+    #[cfg(windows)]
+    #[arg(long, hide = true)]
+    pub(crate) as_service: Option<String>,
+}
+
+/// Runs `work` until it ends; it is told to by a signal or by the service manager. What goes wrong is
+/// reported. `logged` is the filter of what is logged, to standard error or to Windows' event log, unless
+/// `RUST_LOG` says otherwise.
+pub fn run<W>(
+    as_service: &AsService,
+    logged: &str,
+    runtime: Runtime,
+    work: impl FnOnce(Lifecycle, CancellationToken) -> W + Send + 'static,
+) -> ExitCode
+where
+    W: Future<Output = anyhow::Result<()>>,
+{
+    #[cfg(windows)]
+    if let Some(name) = &as_service.as_service {
+        return crate::windows::run(name, logged, runtime, work);
+    }
+    #[cfg(not(windows))]
+    let AsService {} = as_service;
+    log_to_stderr(logged);
+    let lifecycle = Lifecycle::of_process();
+    let shutdown = CancellationToken::new();
+    let result = runtime.block_on(async {
+        tokio::spawn({
+            let (lifecycle, shutdown) = (lifecycle.clone(), shutdown.clone());
+            async move {
+                stop_signal().await;
+                tracing::info!("stopping");
+                lifecycle.stopping();
+                shutdown.cancel();
+            }
+        });
+        work(lifecycle, shutdown).await.map(|()| ExitCode::SUCCESS)
+    });
+    finish(runtime, result)
+}
+
+/// Does something that ends by itself, in the foreground. Logs like [`run`].
+pub fn run_once(
+    logged: &str,
+    runtime: Runtime,
+    work: impl Future<Output = anyhow::Result<ExitCode>>,
+) -> ExitCode {
+    log_to_stderr(logged);
+    let result = runtime.block_on(work);
+    finish(runtime, result)
+}
+
+/// The exit code of a program, whose error is told on standard error.
+fn finish(runtime: Runtime, result: anyhow::Result<ExitCode>) -> ExitCode {
+    // Its threads finish what they are at before the last word is said.
+    drop(runtime);
+    result.unwrap_or_else(|error| {
+        let _ = writeln!(std::io::stderr(), "error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn log_to_stderr(logged: &str) {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_env_filter(filter(logged))
+        // Whoever read our standard error may be gone; that must not matter.
+        .log_internal_errors(false)
+        .init();
+}
+
+pub(crate) fn filter(logged: &str) -> EnvFilter {
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(logged))
+}
+
+/// Waits for Ctrl-C, or for what the system sends to stop a program.
+pub async fn stop_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = tokio::signal::ctrl_c() => {}
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "SIGTERM can't be awaited");
+                let _ = tokio::signal::ctrl_c().await;
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = tokio::signal::ctrl_c().await;
+}
