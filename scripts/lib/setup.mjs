@@ -28,6 +28,9 @@ const packages = {
     'postgresql',
     'nats-server',
     'haproxy',
+    // A machine with a systemd of its own, for services.
+    'systemd-container',
+    'polkitd',
   ],
   // Peers to measure against.
   bench: ['ripgrep', 'nginx-light', 'libnginx-mod-nchan', 'nats-server'],
