@@ -51,6 +51,8 @@ test('a store lives as a service', { skip: noMachine }, async (t) => {
       box.run(connector, 'service', 'install', '--name', 'dbus').said,
       /there is a service dbus already/,
     );
+    const theirs = box.run(connector, 'service', 'uninstall', '--name', 'dbus');
+    assert.match(theirs.said, /none that `service install` has made/);
     const foreign = box.run(connector, 'service', 'install', '--name', 'x', '--data-dir', '/etc');
     assert.match(foreign.said, /not the data dir of a store/);
   });

@@ -46,6 +46,9 @@ pub enum ServiceError {
     /// There is no such service.
     #[error("there is no service {0}; `service install` makes it")]
     NotInstalled(String),
+    /// A name that was mistyped must not remove what others have installed.
+    #[error("{0} is a service, but none that `service install` has made")]
+    NotOurs(String),
     /// The folder belongs to something else, whose rights must not be changed.
     #[error("{} has files in it, and is not the data dir of a store", .0.display())]
     NotAStore(PathBuf),

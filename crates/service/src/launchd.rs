@@ -80,6 +80,10 @@ pub(crate) async fn status(name: &str) -> Result<Status, ServiceError> {
 
 pub(crate) async fn uninstall(name: &str, _: Option<&Definition>) -> Result<(), ServiceError> {
     let path = need(name)?;
+    let text = fs::read_to_string(&path).map_err(ServiceError::file("read", &path))?;
+    if !property_list::is_ours(&text) {
+        return Err(ServiceError::NotOurs(name.to_owned()));
+    }
     stop(name).await?;
     fs::remove_file(&path).map_err(ServiceError::file("remove", &path))
 }

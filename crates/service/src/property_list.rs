@@ -50,6 +50,11 @@ pub(crate) fn text(definition: &Definition, user: &str) -> Vec<u8> {
     text
 }
 
+/// Whether a list is one of ours: no other program of macOS is told of its data dir like this.
+pub(crate) fn is_ours(text: &str) -> bool {
+    text.contains("<string>run</string>") && text.contains("<string>--data-dir</string>")
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -77,7 +82,9 @@ mod tests {
             .stdout(Stdio::piped())
             .spawn()
             .expect("python3 is there");
-        python.stdin.take().unwrap().write_all(&text(&definition, "daemon")).unwrap();
+        let list = text(&definition, "daemon");
+        assert!(is_ours(std::str::from_utf8(&list).unwrap()) && !is_ours("<plist></plist>"));
+        python.stdin.take().unwrap().write_all(&list).unwrap();
         let read = python.wait_with_output().unwrap();
         assert!(read.status.success());
         assert_eq!(

@@ -72,6 +72,9 @@ pub(crate) async fn status(name: &str) -> Result<Status, ServiceError> {
 
 pub(crate) async fn uninstall(name: &str, _: Option<&Definition>) -> Result<(), ServiceError> {
     need(name).await?;
+    if !fs::read_to_string(unit_file(name)).is_ok_and(|text| text.starts_with(unit::FIRST_LINE)) {
+        return Err(ServiceError::NotOurs(name.to_owned()));
+    }
     order("systemctl", &["disable", "--quiet", "--now", &unit_name(name)]).await?;
     for path in [unit_file(name), rule_file(name)] {
         match fs::remove_file(&path) {

@@ -28,6 +28,8 @@ use crate::definition::{Definition, ServiceError, prepare_folders};
 pub(crate) use run::{Status, run};
 use security::Object;
 
+/// How a service's command line tells a program that it is one; also how one of ours is known.
+const AS_SERVICE: &str = "--as-service";
 /// When a service that ended by itself is started again: after the first end, the second, and any more.
 const RESTART_AFTER: [Duration; 3] =
     [Duration::from_secs(5), Duration::from_secs(30), Duration::from_mins(1)];
@@ -45,7 +47,7 @@ pub(crate) async fn install(definition: &Definition) -> Result<(), ServiceError>
     let manager = manager(ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE)?;
     prepare_folders(definition)?;
     let mut arguments = definition.arguments.clone();
-    arguments.extend([OsString::from("--as-service"), OsString::from(name)]);
+    arguments.extend([OsString::from(AS_SERVICE), OsString::from(name)]);
     let info = ServiceInfo {
         name: name.into(),
         display_name: name.into(),
@@ -159,8 +161,16 @@ pub(crate) async fn status(name: &str) -> Result<Found, ServiceError> {
 }
 
 pub(crate) async fn uninstall(name: &str, definition: Option<&Definition>) -> Result<(), ServiceError> {
-    let access = ServiceAccess::STOP | ServiceAccess::QUERY_STATUS | ServiceAccess::DELETE;
+    let access = ServiceAccess::QUERY_CONFIG
+        | ServiceAccess::STOP
+        | ServiceAccess::QUERY_STATUS
+        | ServiceAccess::DELETE;
     let service = open(name, access)?;
+    let config = service.query_config().map_err(|error| refused(name, "query", error))?;
+    // Windows keeps program and arguments as one line.
+    if !config.executable_path.to_string_lossy().contains(AS_SERVICE) {
+        return Err(ServiceError::NotOurs(name.to_owned()));
+    }
     stop_opened(&service, name).await?;
     service.delete().map_err(|error| refused(name, "remove", error))?;
     event_log::unregister(name);

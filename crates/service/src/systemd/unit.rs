@@ -5,6 +5,10 @@ use std::path::Path;
 
 use crate::definition::Definition;
 
+/// By this a unit is known as ours.
+pub(super) const FIRST_LINE: &str =
+    "# Made by `service install` of Tillwatch; `service uninstall` removes it.";
+
 /// A unit that may nothing but what a store's program does: its data dir, the network, a POS server.
 ///
 /// What an older systemd does not know it ignores, with a line in its log.
@@ -14,6 +18,7 @@ pub(super) fn text(definition: &Definition, user: &str) -> String {
         unit.push_str(text);
         unit.push('\n');
     };
+    line(FIRST_LINE);
     line("[Unit]");
     line(&format!("Description={}", definition.description.replace('%', "%%")));
     line("Wants=network-online.target");
