@@ -18,8 +18,9 @@ use windows_service::service::{
 };
 use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 use windows_sys::Win32::Foundation::{
-    ERROR_ACCESS_DENIED, ERROR_SERVICE_ALREADY_RUNNING, ERROR_SERVICE_CANNOT_ACCEPT_CTRL,
-    ERROR_SERVICE_DOES_NOT_EXIST, ERROR_SERVICE_EXISTS, ERROR_SERVICE_NOT_ACTIVE,
+    ERROR_ACCESS_DENIED, ERROR_INVALID_LEVEL, ERROR_SERVICE_ALREADY_RUNNING,
+    ERROR_SERVICE_CANNOT_ACCEPT_CTRL, ERROR_SERVICE_DOES_NOT_EXIST, ERROR_SERVICE_EXISTS,
+    ERROR_SERVICE_NOT_ACTIVE,
 };
 
 use crate::access;
@@ -77,7 +78,6 @@ pub(crate) async fn install(definition: &Definition) -> Result<(), ServiceError>
 
 fn configure(service: &Service, definition: &Definition) -> windows_service::Result<()> {
     service.set_description(&definition.description)?;
-    service.set_delayed_auto_start(true)?;
     let restart = |delay| ServiceAction { action_type: ServiceActionType::Restart, delay };
     service.update_failure_actions(ServiceFailureActions {
         reset_period: ServiceFailureResetPeriod::After(FORGIVEN_AFTER),
@@ -85,9 +85,23 @@ fn configure(service: &Service, definition: &Definition) -> windows_service::Res
         command: None,
         actions: Some(RESTART_AFTER.map(restart).into()),
     })?;
-    // A program that says what is wrong and ends is started again like one that crashed.
-    service.set_failure_actions_on_non_crash_failures(true)?;
-    service.set_preshutdown_timeout(STOP_PATIENCE)
+    if_known("a restart after an error", || {
+        // A program that says what is wrong and ends is started again like one that crashed.
+        service.set_failure_actions_on_non_crash_failures(true)
+    })?;
+    if_known("a delayed start", || service.set_delayed_auto_start(true))?;
+    if_known("time to stop at shutdown", || service.set_preshutdown_timeout(STOP_PATIENCE))
+}
+
+/// A service is worth having without what this system does not offer. Wine is one that lacks some of it.
+fn if_known(what: &str, set: impl FnOnce() -> windows_service::Result<()>) -> windows_service::Result<()> {
+    match set() {
+        Err(error) if code(&error) == Some(ERROR_INVALID_LEVEL) => {
+            tracing::warn!("this system does not offer services {what}");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 fn give_rights(definition: &Definition) -> Result<(), ServiceError> {
