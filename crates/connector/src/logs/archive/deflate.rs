@@ -77,6 +77,7 @@ fn last_block(stream: &[u8], tables: &mut Tables) -> Option<(usize, usize)> {
 struct Bits<'a> {
     stream: &'a [u8],
     next: usize,
+    /// What is above the counted bits is what comes next in the stream as well.
     held: u64,
     count: u32,
 }
@@ -87,10 +88,10 @@ impl Bits<'_> {
     }
 
     /// Makes sure that at least 48 bits are held: more than any symbol takes with its extra bits.
+    #[inline]
     fn fill(&mut self) {
-        if let Some(eight) = self.stream.get(self.next..self.next + 8) {
-            let word = u64::from_le_bytes(eight.try_into().unwrap_or_default());
-            self.held |= word << self.count;
+        if let Some(eight) = self.stream.get(self.next..).and_then(|rest| rest.first_chunk()) {
+            self.held |= u64::from_le_bytes(*eight) << self.count;
             let bytes = (63 - self.count) / 8;
             self.next += bytes as usize;
             self.count += bytes * 8;
@@ -104,15 +105,15 @@ impl Bits<'_> {
         }
     }
 
+    #[inline]
     fn peek(&self, bits: u32) -> usize {
         (self.held & ((1 << bits) - 1)) as usize
     }
 
+    #[inline]
     fn skip(&mut self, bits: u32) {
         self.held >>= bits;
         self.count -= bits;
-        // What a word brought beyond the counted bits comes again with the next one.
-        self.held &= (1 << self.count) - 1;
     }
 
     fn take(&mut self, bits: u32) -> usize {
@@ -136,7 +137,7 @@ const DISTANCES: usize = 32;
 /// No code of deflate is longer.
 const LONGEST: usize = 15;
 /// Codes up to this length are found by one look.
-const SHORT: u32 = 10;
+const SHORT: u32 = 11;
 /// The order in which the lengths of the code for lengths are stored.
 const LENGTH_ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 
@@ -154,8 +155,13 @@ impl Tables {
         let mut lengths = [8; LITERALS];
         lengths[144..256].fill(9);
         lengths[256..280].fill(7);
-        self.literals.set(&lengths)?;
-        self.distances.set(&[5; DISTANCES])
+        self.set(&lengths, &[5; DISTANCES])
+    }
+
+    fn set(&mut self, literals: &[u8], distances: &[u8]) -> Option<()> {
+        self.literals.set(literals, literal_step)?;
+        self.literals.join_steps();
+        self.distances.set(distances, distance_step)
     }
 
     fn read(&mut self, bits: &mut Bits<'_>) -> Option<()> {
@@ -166,7 +172,7 @@ impl Tables {
             of_lengths[*index] = bits.take(3) as u8;
         }
         // The table for distances serves for the lengths first.
-        self.distances.set(&of_lengths)?;
+        self.distances.set(&of_lengths, |_| None)?;
         let mut lengths = [0_u8; LITERALS + DISTANCES];
         let all = literals + distances;
         let mut at = 0;
@@ -182,23 +188,19 @@ impl Tables {
             lengths.get_mut(at..at + times)?.fill(value);
             at += times;
         }
-        self.literals.set(&lengths[..literals])?;
-        self.distances.set(&lengths[literals..all])
+        self.set(&lengths[..literals], &lengths[literals..all])
     }
 
     /// Goes over the symbols of a block up to and with the one that ends it.
     fn skip_symbols(&self, bits: &mut Bits<'_>) -> Option<()> {
         loop {
             bits.fill();
-            match self.literals.symbol(bits)? {
-                0..=255 => {}
-                256 => return Some(()),
-                length @ 257..=285 => {
-                    bits.skip(if length < 265 || length == 285 { 0 } else { u32::from(length - 261) / 4 });
-                    let distance = self.distances.symbol(bits)?;
-                    bits.skip(u32::from(distance / 2).saturating_sub(1));
+            match self.literals.skip(bits, literal_step)? {
+                Kind::Literal => {}
+                Kind::Length => {
+                    self.distances.skip(bits, distance_step)?;
                 }
-                _ => return None,
+                Kind::End => return Some(()),
             }
             if bits.next > bits.stream.len() + 16 {
                 return None;
@@ -207,10 +209,45 @@ impl Tables {
     }
 }
 
+/// What a symbol is, as far as going over it needs to know.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Literal,
+    /// A distance comes next.
+    Length,
+    End,
+}
+
+/// One step along a stream: the bits that are skipped, and what the last symbol of them is.
+#[derive(Clone, Copy)]
+struct Step {
+    bits: u8,
+    kind: Kind,
+}
+
+/// The step over the extra bits of a symbol for literals and lengths.
+fn literal_step(symbol: u16) -> Option<Step> {
+    let (bits, kind) = match symbol {
+        0..=255 => (0, Kind::Literal),
+        256 => (0, Kind::End),
+        257..265 | 285 => (0, Kind::Length),
+        265..285 => ((symbol - 261) as u8 / 4, Kind::Length),
+        _ => return None,
+    };
+    Some(Step { bits, kind })
+}
+
+/// The step over the extra bits of a symbol for distances.
+fn distance_step(symbol: u16) -> Option<Step> {
+    (symbol < 30).then(|| Step { bits: (symbol as u8 / 2).saturating_sub(1), kind: Kind::Literal })
+}
+
 /// A canonical Huffman code, for reading.
 struct Code {
-    /// By the next bits: symbol << 4 | length, or 0 where the code is longer.
-    short: [u16; 1 << SHORT],
+    /// By the next bits: the step over a symbol with its extra bits; nothing where the code is longer.
+    steps: [Option<Step>; 1 << SHORT],
+    /// How many of the bits of a step are code.
+    lengths: [u8; 1 << SHORT],
     /// How many codes there are of each length.
     counts: [u16; LONGEST + 1],
     /// Symbols by the order of their codes.
@@ -219,11 +256,16 @@ struct Code {
 
 impl Code {
     fn new() -> Self {
-        Self { short: [0; 1 << SHORT], counts: [0; LONGEST + 1], symbols: [0; LITERALS] }
+        Self {
+            steps: [None; 1 << SHORT],
+            lengths: [0; 1 << SHORT],
+            counts: [0; LONGEST + 1],
+            symbols: [0; LITERALS],
+        }
     }
 
-    fn set(&mut self, lengths: &[u8]) -> Option<()> {
-        self.short.fill(0);
+    fn set(&mut self, lengths: &[u8], step: impl Fn(u16) -> Option<Step>) -> Option<()> {
+        self.steps.fill(None);
         self.counts.fill(0);
         for length in lengths {
             self.counts[usize::from(*length)] += 1;
@@ -236,27 +278,50 @@ impl Code {
             next_index[length + 1] = next_index[length] + self.counts[length];
         }
         for (symbol, length) in lengths.iter().enumerate().filter(|(_, length)| **length > 0) {
-            let length = usize::from(*length);
+            let (symbol, bits) = (symbol as u16, *length);
+            let length = usize::from(bits);
             let code = next_code[length];
             next_code[length] += 1;
-            *self.symbols.get_mut(usize::from(next_index[length]))? = symbol as u16;
+            *self.symbols.get_mut(usize::from(next_index[length]))? = symbol;
             next_index[length] += 1;
             if length as u32 <= SHORT {
                 let first = (code.reverse_bits() >> (32 - length)) as usize;
-                for entry in self.short.get_mut(first..)?.iter_mut().step_by(1 << length) {
-                    *entry = (symbol as u16) << 4 | length as u16;
+                let step = step(symbol).map(|step| Step { bits: step.bits + bits, ..step });
+                for index in (first..1 << SHORT).step_by(1 << length) {
+                    (self.steps[index], self.lengths[index]) = (step, bits);
                 }
             }
         }
         Some(())
     }
 
-    fn symbol(&self, bits: &mut Bits<'_>) -> Option<u16> {
-        let entry = self.short[bits.peek(SHORT)];
-        if entry != 0 {
-            bits.skip(u32::from(entry & 15));
-            return Some(entry >> 4);
+    /// Makes one step of a literal and the symbol after it where both lie in the bits of one look.
+    fn join_steps(&mut self) {
+        // From the highest down: the symbol after is looked up by fewer bits, and is not joined to another yet.
+        for index in (0..1 << SHORT).rev() {
+            let Some(Step { bits, kind: Kind::Literal }) = self.steps[index] else { continue };
+            let after = index >> bits;
+            if after < index
+                && u32::from(bits + self.lengths[after]) <= SHORT
+                && let Some(next) = self.steps[after]
+            {
+                self.steps[index] = Some(Step { bits: bits + next.bits, kind: next.kind });
+            }
         }
+    }
+
+    /// Goes over a symbol with its extra bits, or over some literals and then one.
+    #[inline]
+    fn skip(&self, bits: &mut Bits<'_>, step: impl Fn(u16) -> Option<Step>) -> Option<Kind> {
+        let step = match self.steps[bits.peek(SHORT)] {
+            Some(step) => step,
+            None => step(self.symbol(bits)?)?,
+        };
+        bits.skip(u32::from(step.bits));
+        Some(step.kind)
+    }
+
+    fn symbol(&self, bits: &mut Bits<'_>) -> Option<u16> {
         let (mut code, mut first, mut index) = (0_i32, 0_i32, 0_i32);
         for length in 1..=LONGEST {
             code |= i32::from((bits.held >> (length - 1)) & 1 == 1);
