@@ -11,6 +11,8 @@ use std::ops::Range;
 /// Shortest and longest number of any issuer.
 const SHORTEST: usize = 13;
 const LONGEST: usize = 19;
+/// How far apart the bytes are that are looked at first.
+const STRIDE: usize = 4;
 /// A hexadecimal word of this length is a hash or a key.
 const HASH: usize = 24;
 /// More spaces and dashes than this stand between columns of a table rather than within a number.
@@ -21,18 +23,21 @@ const WIDEST_GAP: usize = 3;
 /// A number must lie in `text` as a whole: cut texts with [`safe_cut`].
 pub fn redact(text: &mut [u8], found: &mut Vec<usize>) {
     found.clear();
-    // A number spans at least 13 bytes, so that windows of 13 that hold another byte are passed over, from
-    // that byte on. Most windows end with their last byte.
-    let mut start = 0;
-    while let Some(window) = text.get(start..start + SHORTEST) {
-        if let Some(other) = window.iter().rposition(|byte| !CLASS[usize::from(*byte)]) {
-            start += other + 1;
+    // Of the bytes at every fourth place, a number has three in a row at least.
+    let (mut at, mut in_a_row, mut done) = (0, 0_u8, 0);
+    while let Some(byte) = text.get(at) {
+        in_a_row = (in_a_row << 1 | u8::from(CLASS[usize::from(*byte)])) & 0b111;
+        if in_a_row != 0b111 {
+            at += STRIDE;
             continue;
         }
-        let rest = text[start + SHORTEST..].iter().take_while(|byte| CLASS[usize::from(**byte)]).count();
-        let end = start + SHORTEST + rest;
-        mask_run(text, start..end, found);
-        start = end;
+        let is_class = |byte: &&u8| CLASS[usize::from(**byte)];
+        let start = at - text[done..at].iter().rev().take_while(is_class).count();
+        let end = at + text[at..].iter().take_while(is_class).count();
+        if text[start..end].iter().filter(|byte| byte.is_ascii_digit()).count() >= SHORTEST {
+            mask_run(text, start..end, found);
+        }
+        (at, in_a_row, done) = (end + 1, 0, end);
     }
 }
 
@@ -93,17 +98,17 @@ static CLASS: [bool; 256] = {
     let mut class = [false; 256];
     let mut byte = 0;
     while byte < 256 {
-        class[byte] =
-            matches!(byte as u8, b'0'..=b'9' | b' ' | b'-' | 0xC2 | 0xA0 | 0xE2 | 0x80 | 0x87..=0x93 | 0xAF);
+        class[byte] = matches!(byte as u8, 0 | b'0'..=b'9' | b' ' | b'-' | 0xC2 | 0xA0 | 0xE2 | 0x80 | 0x87..=0x93 | 0xAF);
         byte += 1;
     }
     class
 };
 
-/// The length of the space or dash at the start of `text`: ASCII, or no-break and typographic ones in UTF-8.
+/// The length of the space or dash at the start of `text`: ASCII, or no-break and typographic ones in UTF-8. The
+/// zeros between the characters of UTF-16, which some programs append to files of another encoding, count too.
 fn separator(text: &[u8]) -> Option<usize> {
     match text {
-        [b' ' | b'-', ..] => Some(1),
+        [0 | b' ' | b'-', ..] => Some(1),
         [0xC2, 0xA0, ..] => Some(2),
         [0xE2, 0x80, 0x87..=0x8A | 0x90..=0x93 | 0xAF, ..] => Some(3),
         _ => None,

@@ -56,6 +56,12 @@ fn issuers(random: &mut Random) -> (String, usize) {
 fn card(random: &mut Random) -> String {
     let (start, length) = issuers(random);
     let body = start.clone() + &random.digits(length - 1 - start.len());
+    let last = check_digit(&body);
+    body + &last
+}
+
+/// The last digit that makes a number pass Luhn.
+fn check_digit(body: &str) -> String {
     let sum: u32 = body
         .bytes()
         .rev()
@@ -65,7 +71,7 @@ fn card(random: &mut Random) -> String {
             digit / 10 + digit % 10
         })
         .sum();
-    format!("{body}{}", (10 - sum % 10) % 10)
+    ((10 - sum % 10) % 10).to_string()
 }
 
 /// The number as people and programs write it.
@@ -117,31 +123,148 @@ fn of_a_hundred_thousand_lines_no_number_is_missed() {
     }
 }
 
-#[test]
-fn what_is_no_card_number_is_seldom_masked() {
-    let mut random = Random(7);
+/// What the promise says in plain words, tried at every digit: whether a text holds a card number.
+fn holds_a_card(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    let mut starts = (0..bytes.len()).filter(|at| is_digit(*at) && (*at == 0 || !is_digit(at - 1)));
+    starts.any(|start| {
+        let (mut digits, mut at) = (String::new(), start);
+        while digits.len() < 19 {
+            if is_digit(at) {
+                digits.push(char::from(bytes[at]));
+            } else if !matches!(bytes.get(at), Some(b' ' | b'-')) {
+                return false;
+            }
+            at += 1;
+            let ends = digits.len() >= 13 && is_digit(at - 1) && !is_digit(at);
+            if ends && is_issued(&digits) && passes_luhn(&digits) && !in_hexadecimal_word(bytes, start, at) {
+                return true;
+            }
+        }
+        false
+    })
+}
+
+fn is_issued(digits: &str) -> bool {
+    let start = |length: usize| digits[..length].parse::<u32>().unwrap();
+    let ranges: [(usize, u32, u32, &[usize]); 19] = [
+        (1, 4, 4, &[13, 16, 19]),
+        (2, 51, 55, &[16]),
+        (4, 2221, 2720, &[16]),
+        (2, 34, 34, &[15]),
+        (2, 37, 37, &[15]),
+        (2, 36, 36, &[14]),
+        (2, 38, 38, &[14]),
+        (3, 300, 305, &[14]),
+        (4, 6011, 6011, &[16, 17, 18, 19]),
+        (3, 644, 649, &[16, 17, 18, 19]),
+        (2, 65, 65, &[16, 17, 18, 19]),
+        (4, 3528, 3589, &[16, 17, 18, 19]),
+        (2, 62, 62, &[16, 17, 18, 19]),
+        (4, 2200, 2204, &[16, 17, 18, 19]),
+        (4, 5018, 5018, &[13, 14, 15, 16, 17, 18, 19]),
+        (4, 5020, 5020, &[13, 14, 15, 16, 17, 18, 19]),
+        (4, 5038, 5038, &[13, 14, 15, 16, 17, 18, 19]),
+        (4, 6304, 6304, &[13, 14, 15, 16, 17, 18, 19]),
+        (4, 6759, 6763, &[13, 14, 15, 16, 17, 18, 19]),
+    ];
+    let is_in = |(length, first, last, lengths): &(usize, u32, u32, &[usize])| {
+        (*first..=*last).contains(&start(*length)) && start(4) != 6760 && lengths.contains(&digits.len())
+    };
+    ranges.iter().any(is_in)
+}
+
+fn passes_luhn(digits: &str) -> bool {
+    let (body, last) = digits.split_at(digits.len() - 1);
+    check_digit(body) == last
+}
+
+fn in_hexadecimal_word(text: &[u8], start: usize, end: usize) -> bool {
+    let before = text[..start].iter().rev().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let after = text[end..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
+    let word = &text[start - before..end + after];
+    word.len() >= 24 && word.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// What tills write that is no card number, a kind by its number.
+fn no_card(kind: usize, random: &mut Random) -> String {
     let hex = |random: &mut Random, count: usize| -> String {
         (0..count).map(|_| char::from(b"0123456789abcdef"[random.below(16)])).collect()
     };
-    let mut alarms = [0; 4];
-    for _ in 0..50_000 {
-        let uuid = [8, 4, 4, 4, 12].map(|count| hex(&mut random, count)).join("-");
-        let texts = [
-            format!("order {} paid", random.digits(12)),
-            format!("request {uuid} done"),
-            format!("sha256 {}", hex(&mut random, 64)),
-            format!("order 2026{} paid", random.digits(12)),
-        ];
-        for (alarm, text) in alarms.iter_mut().zip(&texts) {
-            *alarm += usize::from(masked(text).1 > 0);
+    let number = |random: &mut Random, from: usize, to: usize| {
+        let length = from + random.below(to - from + 1);
+        random.digits(length)
+    };
+    match kind {
+        0 => format!("order {} paid", number(random, 6, 12)),
+        1 => format!("order {} paid", number(random, 13, 19)),
+        2 => format!("receipt {} printed", number(random, 20, 30)),
+        3 => {
+            let uuid = [8, 4, 4, 4, 12].map(|count| hex(random, count)).join("-");
+            format!("request {uuid} done")
+        }
+        4 => {
+            let length = 24 + random.below(41);
+            format!("token {}", hex(random, length))
+        }
+        5 => format!("order 2026{} paid", random.digits(12)),
+        6 => format!("2026-11-21 10:03:11.{} drawer 1 open", random.digits(3)),
+        7 => format!("phone +371 2{} {} called", random.digits(3), random.digits(4)),
+        8 => format!("barcode 475{} scanned, 2 at 3.50", random.digits(10)),
+        9 => format!("IBAN LV{}BANK{}", random.digits(2), random.digits(13)),
+        10 => format!("took 179524{} ns, {} bytes", random.digits(13), random.digits(5)),
+        _ => format!("{} {} {} {}", random.digits(4), random.digits(3), random.digits(2), random.digits(3)),
+    }
+}
+
+/// Numbers that only happen to look like a card's are masked: nobody can tell them apart. Nothing else is.
+#[test]
+fn of_a_hundred_thousand_lines_nothing_else_is_masked() {
+    const KINDS: usize = 12;
+    let mut random = Random(7);
+    let (mut alarms, mut alike) = (0, [0; KINDS]);
+    for line in 0..100_000 {
+        let kind = line % KINDS;
+        let text = no_card(kind, &mut random);
+        let looks_like_one = holds_a_card(&text);
+        let is_masked = masked(&text).1 > 0;
+        assert!(is_masked || !looks_like_one, "line {line}: {text} was missed");
+        alarms += usize::from(is_masked && !looks_like_one);
+        alike[kind] += usize::from(looks_like_one);
+    }
+    println!("false alarms in 100,000 lines: {alarms}; numbers like a card's, by kind: {alike:?}");
+    assert_eq!(alarms, 0);
+    // Short and long order numbers, hashes, dates, phones never look like one.
+    assert!([0, 2, 4, 6, 7].iter().all(|kind| alike[*kind] == 0), "{alike:?}");
+    // Of the others a tenth passes Luhn by chance, if they start like an issuer's, as these barcodes do.
+    assert!(alike.iter().all(|count| *count < 100_000 / KINDS / 8), "{alike:?}");
+}
+
+#[test]
+fn each_issuer_has_its_range_and_its_lengths() {
+    let mut random = Random(3);
+    let mut known = 0;
+    for start in [
+        "3", "40", "49", "50", "51", "55", "56", "33", "34", "35", "36", "37", "38", "39", "299", "300",
+        "305", "306", "2199", "2200", "2204", "2205", "2220", "2221", "2720", "2721", "3527", "3528", "3589",
+        "3590", "5017", "5018", "5020", "5038", "6010", "6011", "6012", "61", "62", "63", "6304", "643",
+        "644", "649", "65", "66", "6758", "6759", "6760", "6761", "6763", "6764",
+    ] {
+        for length in 12..=20 {
+            let body = format!("{start}{}", random.digits(length - 1 - start.len()));
+            let text = format!("{body}{}", check_digit(&body));
+            let is_card = (13..=19).contains(&length) && is_issued(&text);
+            known += usize::from(is_card);
+            let expected = if is_card {
+                format!("{}{}", "*".repeat(length - 4), &text[length - 4..])
+            } else {
+                text.clone()
+            };
+            assert_eq!(masked(&text), (expected, usize::from(is_card)), "{text}");
         }
     }
-    println!(
-        "false alarms of 50,000: order numbers {}, UUIDs {}, hashes {}, long orders {}",
-        alarms[0], alarms[1], alarms[2], alarms[3]
-    );
-    assert_eq!((alarms[0], alarms[2]), (0, 0));
-    assert!(alarms[1] < 50 && alarms[3] < 50, "{alarms:?}");
+    assert!(known > 100, "{known}");
 }
 
 #[test]
@@ -171,6 +294,23 @@ fn the_rules_hold() {
         ("", "", 0),
     ] {
         assert_eq!(masked(text), (result.to_owned(), count), "{text}");
+    }
+}
+
+/// A program that writes UTF-16 may append to a file of another encoding.
+#[test]
+fn zeros_between_the_digits_hide_no_number() {
+    for bytes in [u16::to_le_bytes, u16::to_be_bytes] {
+        let wide = |text: &str| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+        for (text, result) in [
+            ("paid by 4111 1111 1111 1111.", "paid by **** **** **** 1111."),
+            ("4111111111111111", "************1111"),
+            ("5500-0000-0000-0004", "****-****-****-0004"),
+        ] {
+            let mut text = wide(text);
+            redact(&mut text, &mut Vec::new());
+            assert_eq!(text, wide(result));
+        }
     }
 }
 
