@@ -26,6 +26,15 @@ pub(super) fn survey_places(len: u64, surveyed: u64) -> impl Iterator<Item = (u6
     within.filter(move |_| rest > 4 * surveyed).chain((rest > 0).then_some(end))
 }
 
+/// Which of the lines at a place are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// As far as the first with a time.
+    First,
+    /// All of them.
+    All,
+}
+
 /// A search in one file. Remembers every time that it sees, to tell whether they are in order.
 pub(super) struct Search<'a> {
     source: &'a Source,
@@ -48,10 +57,10 @@ impl<'a> Search<'a> {
         let mut start = self.first_not(0, |stamp| stamp.latest < start_at)?;
         let end = self.first_not(start, |stamp| stamp.earliest < end_at)?;
         for index in 0..SAMPLES {
-            self.look(len / SAMPLES * index, SAMPLE)?;
+            self.look(len / SAMPLES * index, SAMPLE, Look::First)?;
         }
-        self.look(start.saturating_sub(MARGIN), MARGIN as usize)?;
-        self.look(end, MARGIN as usize)?;
+        self.look(start.saturating_sub(MARGIN), MARGIN as usize, Look::All)?;
+        self.look(end, MARGIN as usize, Look::All)?;
         self.check_order()?;
         // What precedes the first entry goes with it.
         if start < FARTHEST as u64 && self.seen.range(..start).next().is_none() {
@@ -64,7 +73,7 @@ impl<'a> Search<'a> {
     pub(super) fn entry_from(&mut self, at: u64) -> Result<Option<(u64, Stamp)>, Stop> {
         let mut size = LOOK;
         loop {
-            let (first, ended) = self.look(at, size)?;
+            let (first, ended) = self.look(at, size, Look::First)?;
             match first {
                 Some(entry) => return Ok(Some(entry)),
                 None if ended => return Ok(None),
@@ -95,14 +104,14 @@ impl<'a> Search<'a> {
             }
         }
         // The little that is left is seen by one look.
-        self.look(low, 2 * LOOK)?;
+        self.look(low, 2 * LOOK, Look::All)?;
         let here = self.seen.range(low..high.max(low)).find(|(_, stamp)| !before(**stamp));
         Ok(here.map_or(found, |(at, _)| *at))
     }
 
-    /// Reads at an offset and remembers the times of the lines that start there. Gives the first of them, and
-    /// whether the file ends here.
-    fn look(&mut self, at: u64, size: usize) -> Result<(Option<(u64, Stamp)>, bool), Stop> {
+    /// Reads at an offset and remembers the times of the lines that start there, or of the first one that has
+    /// one. Gives that, and whether the file ends here.
+    fn look(&mut self, at: u64, size: usize, look: Look) -> Result<(Option<(u64, Stamp)>, bool), Stop> {
         // With the byte before, a line that starts right here is told from the rest of one.
         let from = at.saturating_sub(1);
         self.buffer.resize(size, 0);
@@ -122,6 +131,9 @@ impl<'a> Search<'a> {
                 let offset = from + start as u64;
                 self.seen.insert(offset, stamp);
                 first = first.or(Some((offset, stamp)));
+                if look == Look::First {
+                    break;
+                }
             }
             start = end;
         }

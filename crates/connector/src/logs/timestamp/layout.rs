@@ -191,24 +191,21 @@ fn half_of_day(text: &[u8], at: usize, hour: u32) -> Option<(u32, usize)> {
     Some((hour % 12 + if afternoon { 12 } else { 0 }, text.len() - rest.len() + length))
 }
 
-/// Names of zones that mean one offset only, in hours. Others are as if there were none.
-const NAMED_ZONES: [(&[u8], i32); 15] = [
-    (b"UTC", 0),
-    (b"GMT", 0),
-    (b"WET", 0),
-    (b"WEST", 1),
-    (b"CET", 1),
-    (b"CEST", 2),
-    (b"EET", 2),
-    (b"EEST", 3),
-    (b"MSK", 3),
-    (b"EST", -5),
-    (b"EDT", -4),
-    (b"MST", -7),
-    (b"MDT", -6),
-    (b"PST", -8),
-    (b"PDT", -7),
-];
+/// Hours east of UTC of a zone whose name means one offset only. Others are as if there were none.
+fn named_zone(name: &[u8]) -> Option<i32> {
+    Some(match name {
+        b"UTC" | b"GMT" | b"WET" => 0,
+        b"WEST" | b"CET" => 1,
+        b"CEST" | b"EET" => 2,
+        b"EEST" | b"MSK" => 3,
+        b"EDT" => -4,
+        b"EST" => -5,
+        b"MDT" => -6,
+        b"MST" | b"PDT" => -7,
+        b"PST" => -8,
+        _ => return None,
+    })
+}
 
 /// Seconds east of UTC at `at`: `Z`, `UTC`, `EET`, `+02:00`, `+0200`, `+02`, after a space too where that is plain.
 fn zone(text: &[u8], at: usize) -> Option<(i32, usize)> {
@@ -221,8 +218,9 @@ fn zone(text: &[u8], at: usize) -> Option<(i32, usize)> {
     let sign = match rest.first()? {
         b'Z' | b'z' if ends(1) => return Some((0, start + 1)),
         b'A'..=b'Z' => {
-            let known = NAMED_ZONES.iter().find(|(name, _)| rest.starts_with(name) && ends(name.len()));
-            return known.map(|(name, hours)| (hours * 3600, start + name.len()));
+            let length = rest.iter().take(5).take_while(|byte| byte.is_ascii_uppercase()).count();
+            let hours = if ends(length) { named_zone(&rest[..length])? } else { return None };
+            return Some((hours * 3600, start + length));
         }
         b'+' => 1,
         b'-' => -1,

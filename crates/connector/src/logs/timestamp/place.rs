@@ -44,7 +44,13 @@ impl Place {
     ) -> Option<(T, usize)> {
         let at = |start: usize| parse(line.get(start..)?).map(|(read, length)| (read, start + length));
         match self {
-            Self::Word(0) => starts(line).take_while(|start| start.0 == 0).find_map(|(_, start)| at(start)),
+            Self::Word(0) => {
+                // By far the most times are at the very start of the word.
+                let first = line.iter().position(|byte| !is_separator(*byte))?;
+                at(first).or_else(|| {
+                    starts(line).take_while(|start| start.0 == 0).skip(1).find_map(|(_, start)| at(start))
+                })
+            }
             // Words before the time may come and go: the one it was seen at is tried first, then its neighbours.
             Self::Word(number) => {
                 let exact = starts(line).filter(|start| start.0 == *number).find_map(|(_, start)| at(start));

@@ -164,6 +164,11 @@ struct Hit {
     written: Written,
 }
 
+/// Whether a time may start with this byte: a digit, or the first letter of a month.
+fn starts_a_time(byte: u8) -> bool {
+    matches!(byte | 32, b'0'..=b'9' | b'a' | b'd' | b'f' | b'j' | b'm' | b'n' | b'o' | b's')
+}
+
 /// What may be the time of a line: one time, by the number of its word and by its key, if it has one.
 fn hits(line: &[u8]) -> Vec<Hit> {
     let mut local: Option<(usize, usize, Layout, Written)> = None;
@@ -171,6 +176,9 @@ fn hits(line: &[u8]) -> Vec<Hit> {
     let mut named: Option<(usize, usize, Layout, Written)> = None;
     for (word, start) in starts(line) {
         let Some(text) = line.get(start..) else { break };
+        if !text.first().copied().is_some_and(starts_a_time) {
+            continue;
+        }
         let Some((layout, written)) =
             Layout::ALL.iter().find_map(|layout| layout.parse(text).map(|(written, _)| (*layout, written)))
         else {
