@@ -10,6 +10,8 @@ mod support;
 mod any;
 #[path = "logs/archives.rs"]
 mod archives;
+#[path = "logs/cards.rs"]
+mod cards;
 #[path = "logs/files.rs"]
 mod files;
 #[path = "logs/large.rs"]

@@ -2,13 +2,15 @@
 
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read};
 
 use encoding_rs::{CoderResult, Decoder, Encoding};
 use flate2::read::MultiGzDecoder;
 
 /// How much is read at a time.
 const BUFFER: usize = 128 * 1024;
+/// So many ASCII characters at the start tell UTF-16 without a mark: a date is longer.
+const TOLD_BY: usize = 8;
 /// Longer lines are handled in pieces.
 const LONGEST_LINE: usize = 256 * 1024;
 
@@ -26,13 +28,13 @@ impl Source {
     pub(super) fn new(file: File) -> io::Result<Self> {
         let len = file.metadata()?.len();
         let mut source = Self { file, len, gzip: false, utf16: None, read_bytes: Cell::new(0) };
-        let mut head = [0; 3];
+        let mut head = [0; 2 * TOLD_BY];
         let read = source.read_at(0, &mut head)?;
-        source.gzip = head[..read] == [0x1f, 0x8b, 8];
+        source.gzip = head[..read].starts_with(&[0x1f, 0x8b, 8]);
         if source.gzip {
             let mut start = Vec::new();
             // An archive that is cut short says so when it is read.
-            let _ = source.stream().take(2).read_to_end(&mut start);
+            let _ = source.stream().take(head.len() as u64).read_to_end(&mut start);
             source.utf16 = utf16(&start);
         } else {
             source.utf16 = utf16(&head[..read]);
@@ -91,11 +93,9 @@ impl Source {
     /// Reads at an offset until `buffer` is full or the file ends.
     pub(super) fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let wanted = buffer.len().min(usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX));
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(offset))?;
         let mut read = 0;
         while read < wanted {
-            match file.read(&mut buffer[read..wanted]) {
+            match read_once(&self.file, offset + read as u64, &mut buffer[read..wanted]) {
                 // Cut short meanwhile, as by copying and truncating.
                 Ok(0) => break,
                 Ok(count) => read += count,
@@ -108,10 +108,26 @@ impl Source {
     }
 }
 
+/// Reads what one call gives.
+fn read_once(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileExt::read_at(file, buffer, offset);
+    #[cfg(windows)]
+    return std::os::windows::fs::FileExt::seek_read(file, buffer, offset);
+}
+
+/// Which UTF-16 a text is in, by its mark or, as a rotated file goes on without one, by its first characters.
 fn utf16(start: &[u8]) -> Option<&'static Encoding> {
     match start {
-        [0xff, 0xfe, ..] => Some(encoding_rs::UTF_16LE),
-        [0xfe, 0xff, ..] => Some(encoding_rs::UTF_16BE),
+        [0xff, 0xfe, ..] => return Some(encoding_rs::UTF_16LE),
+        [0xfe, 0xff, ..] => return Some(encoding_rs::UTF_16BE),
+        _ if start.len() < 2 * TOLD_BY => return None,
+        _ => {}
+    }
+    let ascii = |place: usize| start.chunks_exact(2).all(|unit| unit[place] != 0 && unit[1 - place] == 0);
+    match (ascii(0), ascii(1)) {
+        (true, _) => Some(encoding_rs::UTF_16LE),
+        (_, true) => Some(encoding_rs::UTF_16BE),
         _ => None,
     }
 }
@@ -297,8 +313,13 @@ mod tests {
     #[test]
     fn utf16_and_gzip_come_out_as_utf8() {
         let text = "2026-11-21 10:00:00 оплата €\r\nвторая 🙂\n";
-        for (big, name) in [(false, "utf-16le"), (true, "utf-16be")] {
-            let units = std::iter::once(0xfeff).chain(text.encode_utf16());
+        for (big, name, mark) in [
+            (false, "utf-16le", Some(0xfeff)),
+            (true, "utf-16be", Some(0xfeff)),
+            (false, "utf-16le", None),
+            (true, "utf-16be", None),
+        ] {
+            let units = mark.into_iter().chain(text.encode_utf16());
             let bytes: Vec<u8> =
                 units.flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect();
             let mut gzipped = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
