@@ -4,19 +4,21 @@
 //!
 //! - Files up to [`SCANNED`] bytes, packed ones and UTF-16 are read through, whatever the order of their times.
 //! - Larger files are searched by offset: a binary search for either end of the period, then the range between
-//!   is read. The search looks at [`SAMPLES`] more places all over the file and at [`MARGIN`] bytes on
-//!   the outer side of both ends, and every line that it or the reading of the range sees is checked for being
-//!   in order. One line that is not, anywhere among them, and the file is read through instead.
+//!   is read. The search looks at a line at each of [`SAMPLES`] more places all over the file and at [`MARGIN`]
+//!   bytes on the outer side of both ends, and every line that it or the reading of the range looks at is checked
+//!   for being in order. One that is not, anywhere among them, and the file is read through instead.
 //!
 //! So the result is exact for small files and for large ones in order. In a large file, disorder is missed
 //! only if it lies outside of the range and its margins and is shorter than the distance between two samples
 //! (a 192nd of the file). The search reads less than a megabyte besides the range.
 
+mod fold;
 mod search;
 
-use std::io;
+use std::io::{self, Read};
 
 use chrono_tz::Tz;
+use fold::Folds;
 
 use super::archive::Collector;
 use super::discover::{Found, reason};
@@ -226,12 +228,14 @@ impl Reading<'_, '_, '_> {
             }
             times.finish_counting_years();
         }
+        let folds = self.folds(times, 0, &mut Lines::new(self.source.stream()))?;
         let already_read = self.source.read_bytes();
         self.reported = 0;
         let mut lines = Lines::new(self.source.stream());
         let mut entry = Entry::Preamble { lines: Vec::new() };
         while let Some(line) = lines.next()? {
             let stamp = if line.is_start { times.read(line.text) } else { None };
+            let stamp = stamp.map(|stamp| folds.settle(line.offset, stamp));
             entry.take(&line, 0, stamp, self.period, self.collector)?;
             self.report(already_read)?;
         }
@@ -250,11 +254,13 @@ impl Reading<'_, '_, '_> {
             at = cut + STEP;
         }
         cuts.push(range.end);
+        let folds =
+            self.folds(times, range.start, &mut Lines::new(self.source.range(range.start, range.end)))?;
         let already_read = self.source.read_bytes();
         self.reported = 0;
         let mut later: Option<i64> = None;
         for step in cuts.windows(2).rev().filter(|step| step[0] < step[1]) {
-            let (first, last) = self.take_step(times, step[0], step[1])?;
+            let (first, last) = self.take_step(times, &folds, step[0], step[1])?;
             if later.is_some_and(|later| last > later) {
                 return Err(Stop::Disorder);
             }
@@ -269,12 +275,19 @@ impl Reading<'_, '_, '_> {
     }
 
     /// Gives the latest instant of the step's first entry and the earliest of its last.
-    fn take_step(&mut self, times: &mut Times, start: u64, end: u64) -> Result<(i64, i64), Stop> {
+    fn take_step(
+        &mut self,
+        times: &mut Times,
+        folds: &Folds,
+        start: u64,
+        end: u64,
+    ) -> Result<(i64, i64), Stop> {
         let mut lines = Lines::new(self.source.range(start, end));
         let mut entry = Entry::Preamble { lines: Vec::new() };
         let (mut first, mut last) = (None, i64::MIN);
         while let Some(line) = lines.next()? {
             let stamp = if line.is_start { times.read(line.text) } else { None };
+            let stamp = stamp.map(|stamp| folds.settle(start + line.offset, stamp));
             if let Some(stamp) = stamp {
                 if stamp.latest < last {
                     return Err(Stop::Disorder);
@@ -286,6 +299,24 @@ impl Reading<'_, '_, '_> {
             self.watch.check()?;
         }
         Ok((first.unwrap_or(i64::MAX), last))
+    }
+
+    /// Reads lines that will be read again, if the period begins or ends near a night in which clocks are put back.
+    fn folds(&self, times: &Times, start: u64, lines: &mut Lines<impl Read>) -> Result<Folds, Stop> {
+        let mut folds = Folds::default();
+        // Reading moves the count of years on.
+        let mut times = times.clone();
+        if [self.period.from, self.period.to].into_iter().all(|edge| times.jump_near(edge) == 0) {
+            return Ok(folds);
+        }
+        // What comes before the damage in a packed file is taken all the same.
+        while let Ok(Some(line)) = lines.next() {
+            if let Some(stamp) = line.is_start.then(|| times.read(line.text)).flatten() {
+                folds.observe(start + line.offset, stamp);
+            }
+            self.watch.check()?;
+        }
+        Ok(folds)
     }
 
     /// Tells the progress in steps that are worth it.

@@ -176,12 +176,32 @@ fn the_night_with_an_hour_twice_misses_nothing() {
             .next()
             .map_or(String::new(), |content| String::from_utf8(content.clone()).unwrap())
     };
-    // Either hour may be the one that is meant.
-    assert_eq!(collect("2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z").lines().count(), 4);
-    assert_eq!(collect("2026-10-25T01:00:00Z", "2026-10-25T02:00:00Z").lines().count(), 4);
+    // The clock goes back after the third line, which tells the two hours apart.
+    let hour = |first: usize| -> String { text.split_inclusive('\n').skip(first).take(2).collect() };
+    assert_eq!(collect("2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z"), hour(1));
+    assert_eq!(collect("2026-10-25T01:00:00Z", "2026-10-25T02:00:00Z"), hour(3));
     assert_eq!(collect("2026-10-24T23:00:00Z", "2026-10-25T03:00:00Z"), text);
     assert_eq!(collect("2026-10-25T02:00:00Z", "2026-10-25T02:00:01Z"), "2026-10-25 04:00:00 line 5\n");
     assert_eq!(collect("2026-10-24T23:00:00Z", "2026-10-25T00:00:00Z"), "2026-10-25 02:59:59 line 0\n");
+}
+
+#[test]
+fn an_hour_of_which_nobody_can_tell_which_it_is_is_taken_for_both() {
+    let store = Store::new();
+    let once = "2026-10-25 02:10:00 a\n2026-10-25 03:30:00 b\n2026-10-25 04:10:00 c\n";
+    // Two programs that write to one file, one of them late.
+    let twice_back =
+        "2026-10-25 03:40:00 a\n2026-10-25 03:10:00 b\n2026-10-25 03:50:00 c\n2026-10-25 03:20:00 d\n";
+    for (name, text) in [("once", once), ("twice", twice_back)] {
+        store.write(&format!("logs/{name}.log"), text, "2026-10-25T12:00:00Z");
+    }
+    for (from, to) in
+        [("2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z"), ("2026-10-25T01:00:00Z", "2026-10-25T02:00:00Z")]
+    {
+        let archive = store.collect(from, to);
+        assert_eq!(archive.text("logs/logs/once.log"), "2026-10-25 03:30:00 b\n");
+        assert_eq!(archive.text("logs/logs/twice.log"), twice_back);
+    }
 }
 
 #[test]
