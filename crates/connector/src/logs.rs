@@ -157,7 +157,7 @@ pub fn collect(
     let mut watch = Watch { progress, cancel, phase: Phase::Finding, done: 0, total: None };
     let found = discover::discover(&request.base_dir, &request.globs, &mut watch)?;
     watch.enter(Phase::Compressing, found.files.iter().map(discover::Found::size).sum());
-    let mut collector = Collector::new(request, &found)?;
+    let mut collector = Collector::new(request, &found, cancel)?;
     // The newest first, so that what must make room for it is not compressed in vain.
     let mut order: Vec<usize> = (0..found.files.len()).collect();
     order.sort_by_key(|index| std::cmp::Reverse(found.files[*index].modified()));

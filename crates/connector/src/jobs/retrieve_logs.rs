@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use thread_priority::{ThreadPriority, set_current_thread_priority};
 use tillwatch_protocol::ids::{ArchiveId, JobId};
 use tillwatch_protocol::rest::job::JobProgress;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::{Ended, Job};
 use crate::cloud_client::causes;
@@ -113,22 +114,46 @@ async fn collect(
     // Dropped with the job, so that the thread does not go on for nobody.
     let stop = StopOnDrop(Arc::default());
     let (stopped, progress) = (stop.0.clone(), job.progress.clone());
-    let work = tokio::task::spawn_blocking(move || {
+    let mut work = at_low_priority(move || {
         logs::collect(&request, &mut |phase, done, total| tell(&progress, phase, done, total), &stopped)
-    });
+    })
+    .map_err(|error| Ended::failed("internal", format!("no thread to collect the logs in: {error}")))?;
     let collected = job.interruptible(async {
-        match work.await {
+        match (&mut work).await {
             Ok(Ok(collected)) => Ok(collected),
             Ok(Err(error)) => Err(collect_failed(&error)),
-            Err(error) => {
-                tracing::error!(%error, "collecting logs broke");
+            // The panic itself was logged where it happened.
+            Err(_) => {
                 Err(Ended::failed("internal", "collecting the logs broke; the connector's log says more"))
             }
         }
     });
-    let collection = to_collection(collected.await?, from, to);
+    let collected = collected.await;
+    if collected.is_err() {
+        // Until the thread has noticed, it writes into the outbox that the end of the job removes.
+        drop(stop);
+        let _ = work.await;
+    }
+    let collection = to_collection(collected?, from, to);
     job.save(|step| step.logs = Some(collection.clone())).await?;
     Ok(collection)
+}
+
+/// Runs `work` in a thread that gives way to whatever else wants the processor: a till must not feel that its
+/// logs are being packed. The thread is its own, as many systems let nobody raise a priority again.
+///
+/// Windows has a mode for work in the background as well; it takes so much memory away that the work thrashes.
+fn at_low_priority<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<oneshot::Receiver<T>> {
+    let (done, result) = oneshot::channel();
+    std::thread::Builder::new().name("logs".into()).spawn(move || {
+        if let Err(error) = set_current_thread_priority(ThreadPriority::Min) {
+            tracing::warn!(?error, "logs are collected at the usual priority");
+        }
+        let _ = done.send(work());
+    })?;
+    Ok(result)
 }
 
 async fn upload_all(job: &Job, collection: &Collection) -> Result<Collection, Ended> {
@@ -235,5 +260,32 @@ struct StopOnDrop(Arc<AtomicBool>);
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The nice value of a thread as Linux tells it, field 19 of `stat`.
+    #[cfg(target_os = "linux")]
+    fn nice() -> i32 {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        let (_, after_name) = stat.rsplit_once(')').unwrap();
+        after_name.split_whitespace().nth(16).unwrap().parse().unwrap()
+    }
+
+    #[cfg(windows)]
+    fn nice() -> i32 {
+        let lowest = ThreadPriority::Os(thread_priority::WinAPIThreadPriority::Lowest.into());
+        i32::from(thread_priority::get_current_thread_priority().unwrap() == lowest) * 19
+    }
+
+    #[cfg(any(target_os = "linux", windows))]
+    #[tokio::test]
+    async fn tills_come_before_the_thread_that_packs_logs() {
+        let before = nice();
+        assert_eq!(at_low_priority(nice).unwrap().await, Ok(19));
+        assert_eq!(nice(), before, "no other thread of the connector is slowed down");
     }
 }

@@ -13,6 +13,7 @@ mod spill;
 mod zip;
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 use super::discover::{self, Discovered};
 use super::redact::{self, Cut};
@@ -29,7 +30,7 @@ pub(super) struct Collector<'a> {
     request: &'a LogRequest,
     files: Vec<FileRecord>,
     left_out: Vec<(String, String)>,
-    spill: Spill,
+    spill: Spill<'a>,
     deflater: Deflater,
     pending: Pending,
     file: u32,
@@ -65,7 +66,11 @@ struct Pending {
 
 impl<'a> Collector<'a> {
     /// A collector for the files that were found.
-    pub(super) fn new(request: &'a LogRequest, found: &Discovered) -> Result<Self, CollectError> {
+    pub(super) fn new(
+        request: &'a LogRequest,
+        found: &Discovered,
+        cancel: &'a AtomicBool,
+    ) -> Result<Self, CollectError> {
         let names = discover::archive_names(&found.files);
         let files = found.files.iter().zip(names).map(|(file, name)| FileRecord {
             name,
@@ -78,7 +83,7 @@ impl<'a> Collector<'a> {
             request,
             files: files.collect(),
             left_out: found.left_out.iter().map(|(path, reason)| (shown(path), reason.clone())).collect(),
-            spill: Spill::new(&request.out_dir, request.max_bytes)?,
+            spill: Spill::new(&request.out_dir, request.max_bytes, cancel)?,
             deflater: Deflater::new(),
             pending: Pending::default(),
             file: 0,

@@ -1,5 +1,7 @@
 //! Jobs: each is done once, whatever happens in between.
 
+use std::io::Write;
+
 use chrono::{TimeDelta, Utc};
 use tillwatch_protocol::ids::JobId;
 use tillwatch_protocol::link::frame::{CloudFrame, ConnectorFrame, JobOrder, StoreReport};
@@ -189,6 +191,34 @@ async fn logs_are_collected_and_uploaded() {
     let id = result["archive_ids"][0].as_str().unwrap().to_owned();
     assert!(cloud.shared.uploads.lock().unwrap()[&id].starts_with(b"PK"));
     eventually("an empty outbox", || names(&store.path("outbox")).is_empty()).await;
+}
+
+#[tokio::test]
+async fn a_cancel_ends_the_packing_of_logs_and_leaves_nothing() {
+    let mut cloud = Cloud::start().await;
+    let store = Store::start(&cloud).await;
+    let logs = store.path("pos/logs");
+    std::fs::create_dir_all(&logs).unwrap();
+    let now = Utc::now();
+    // Gigabytes, packed: more than could be read before the cancel comes.
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packed.write_all(format!("{} INFO up\n", now.to_rfc3339()).repeat(100_000).as_bytes()).unwrap();
+    std::fs::write(logs.join("pos.log.1.gz"), packed.finish().unwrap().repeat(1000)).unwrap();
+    let (mut session, _) = cloud.welcome().await;
+    let hour = TimeDelta::hours(1);
+    let order =
+        session.order(JobSpec::RetrieveLogs { from: now - hour, to: now + hour, max_bytes: 1024 * 1024 });
+    session
+        .find(|frame| match frame {
+            ConnectorFrame::JobProgress { progress, .. } => {
+                (progress.phase == "compressing" && progress.done > 0).then_some(())
+            }
+            _ => None,
+        })
+        .await;
+    session.send(CloudFrame::Cancel { id: order.id });
+    assert_eq!(session.finished(order.id).await.state, JobState::Canceled);
+    assert!(names(&store.path("outbox")).is_empty(), "nobody writes there any more");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ const MOMENTS: usize = 4096;
 /// Takes out of the spill what does not fit: after this every entry that stays is newer than every one that
 /// does not, and the layout keeps to its limit. Tells whether anything was left out.
 pub(super) fn keep(
-    spill: &mut Spill,
+    spill: &mut Spill<'_>,
     deflater: &mut Deflater,
     layout: &Layout,
     watch: &mut Watch<'_>,
@@ -61,7 +61,7 @@ pub(super) fn keep(
             start = middle + 1;
         }
     }
-    trimmer.apply(&blocks, moments[end])?;
+    trimmer.apply(&blocks, moments[end], watch)?;
     Ok(true)
 }
 
@@ -70,14 +70,14 @@ fn after(key: Key) -> Key {
     Key { time: key.time, offset: key.offset + 1 }
 }
 
-struct Trimmer<'a> {
-    spill: &'a mut Spill,
+struct Trimmer<'a, 'b> {
+    spill: &'a mut Spill<'b>,
     deflater: &'a mut Deflater,
     text: Vec<u8>,
     segment: Vec<u8>,
 }
 
-impl Trimmer<'_> {
+impl Trimmer<'_, '_> {
     /// What each block takes if only entries from `cut` on stay.
     fn sizes(
         &mut self,
@@ -99,8 +99,9 @@ impl Trimmer<'_> {
         Ok(sizes)
     }
 
-    fn apply(&mut self, blocks: &[Block], cut: Key) -> Result<(), CollectError> {
+    fn apply(&mut self, blocks: &[Block], cut: Key, watch: &Watch<'_>) -> Result<(), CollectError> {
         for block in blocks.iter().filter(|block| block.oldest < cut) {
+            watch.check()?;
             let trimmed = if block.newest >= cut { Some(self.trim(block, cut)?) } else { None };
             self.spill.remove(block.place());
             if let Some((spans, redacted)) = trimmed {
@@ -138,5 +139,53 @@ impl Trimmer<'_> {
         self.text.truncate(written);
         self.deflater.segment(&self.text, &mut self.segment);
         Ok((kept_spans, kept_redacted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::logs::Phase;
+
+    /// Choosing reads and compresses again, for longer than a cancel may take.
+    #[test]
+    fn a_cancel_ends_the_choice_of_what_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let cancel = AtomicBool::new(false);
+        let mut deflater = Deflater::new();
+        let keep = |deflater: &mut Deflater| {
+            let mut spill = Spill::new(dir.path(), 20_000, &cancel).unwrap();
+            // Text that does not compress.
+            let mut state = 1_u32;
+            let text: Vec<u8> = std::iter::repeat_with(|| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 24) as u8
+            })
+            .take(90_000)
+            .collect();
+            // Two times across each other, so that blocks have to be taken apart.
+            let spans: Vec<Span> = (0..90).map(|n| Span { len: 1000, time: n * 7919 % 101 }).collect();
+            let mut segment = Vec::new();
+            deflater.segment(&text, &mut segment);
+            for number in 0..2 {
+                let block = Block::new(number, 0, &text, &spans, 0);
+                spill.add(block, &segment, &spans, &[]).unwrap();
+            }
+            let layout = Layout::new(20_000, &[]);
+            let mut progress = |_: Phase, _: u64, _: Option<u64>| {};
+            let mut watch = Watch {
+                progress: &mut progress,
+                cancel: &cancel,
+                phase: Phase::Compressing,
+                done: 0,
+                total: None,
+            };
+            super::keep(&mut spill, deflater, &layout, &mut watch)
+        };
+        assert!(matches!(keep(&mut deflater), Ok(true)));
+        cancel.store(true, Ordering::Relaxed);
+        assert!(matches!(keep(&mut deflater), Err(CollectError::Canceled)));
     }
 }

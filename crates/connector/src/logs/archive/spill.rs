@@ -8,6 +8,9 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::logs::CollectError;
 
 /// The order of entries in time; the offset tells apart those of one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,7 +101,8 @@ pub(super) fn keys(offset: u64, spans: &[Span]) -> impl Iterator<Item = Key> {
 const LOOK_EVERY: u64 = 2 << 20;
 
 /// Holds the blocks.
-pub(super) struct Spill {
+pub(super) struct Spill<'a> {
+    cancel: &'a AtomicBool,
     dir: PathBuf,
     file: File,
     end: u64,
@@ -112,10 +116,11 @@ pub(super) struct Spill {
     watermark: Option<Key>,
 }
 
-impl Spill {
+impl<'a> Spill<'a> {
     /// A spill in a folder, for an archive of at most `max_bytes`.
-    pub(super) fn new(dir: &Path, max_bytes: u64) -> io::Result<Self> {
+    pub(super) fn new(dir: &Path, max_bytes: u64, cancel: &'a AtomicBool) -> io::Result<Self> {
         Ok(Self {
+            cancel,
             dir: dir.to_path_buf(),
             file: tempfile::tempfile_in(dir)?,
             end: 0,
@@ -145,7 +150,7 @@ impl Spill {
         segment: &[u8],
         spans: &[Span],
         redacted: &[usize],
-    ) -> io::Result<()> {
+    ) -> Result<(), CollectError> {
         let index = write_index(spans, redacted);
         self.file.seek(SeekFrom::Start(self.end))?;
         self.file.write_all(segment)?;
@@ -231,11 +236,14 @@ impl Spill {
         self.file.read_exact(into)
     }
 
-    fn compact(&mut self) -> io::Result<()> {
+    fn compact(&mut self) -> Result<(), CollectError> {
         let mut fresh = tempfile::tempfile_in(&self.dir)?;
         let mut end = 0;
         let mut buffer = Vec::new();
         for block in self.blocks.values_mut() {
+            if self.cancel.load(Ordering::Relaxed) {
+                return Err(CollectError::Canceled);
+            }
             buffer.resize((block.segment_len + block.index_len) as usize, 0);
             self.file.seek(SeekFrom::Start(block.at))?;
             self.file.read_exact(&mut buffer)?;
@@ -313,7 +321,7 @@ fn read_index(index: &[u8]) -> Option<(Vec<Span>, Vec<usize>)> {
 mod tests {
     use super::*;
 
-    fn add(spill: &mut Spill, file: u32, offset: u64, time: i64, size: usize) {
+    fn add(spill: &mut Spill<'_>, file: u32, offset: u64, time: i64, size: usize) {
         let spans = [Span { len: size as u32, time }];
         let text = vec![b'x'; size];
         spill.add(Block::new(file, offset, &text, &spans, 1), &text, &spans, &[3]).unwrap();
@@ -322,7 +330,8 @@ mod tests {
     #[test]
     fn the_oldest_blocks_make_room_and_the_file_stays_small() {
         let dir = tempfile::tempdir().unwrap();
-        let mut spill = Spill::new(dir.path(), 1 << 20).unwrap();
+        let cancel = AtomicBool::new(false);
+        let mut spill = Spill::new(dir.path(), 1 << 20, &cancel).unwrap();
         for number in 0..200 {
             add(&mut spill, 1, number * 300_000, (number as i64 * 37) % 200, 300_000);
         }
@@ -337,6 +346,17 @@ mod tests {
         );
         spill.forget(1);
         assert_eq!((spill.blocks().count(), spill.segments, spill.held), (0, 0, 0));
+    }
+
+    /// At the largest limit, writing the file anew takes longer than a cancel may.
+    #[test]
+    fn a_cancel_ends_the_writing_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let cancel = AtomicBool::new(false);
+        let mut spill = Spill::new(dir.path(), 1 << 20, &cancel).unwrap();
+        (0..4).for_each(|number| add(&mut spill, 1, number * 300_000, 0, 300_000));
+        cancel.store(true, Ordering::Relaxed);
+        assert!(matches!(spill.compact(), Err(CollectError::Canceled)));
     }
 
     #[test]
