@@ -88,8 +88,9 @@ pub(super) fn discover(
     let mut gone = Vec::new();
     for index in newest.into_iter().take(HELD_OPEN) {
         let file = &mut files[index];
-        match open_same(&file.path) {
-            Ok(open) => file.file = Some(open),
+        match open_same(&file.path).and_then(|open| Ok((open.metadata()?, open))) {
+            // Windows lists a file that is being written as it was when it was closed last.
+            Ok((metadata, open)) => (file.metadata, file.file) = (metadata, Some(open)),
             Err(error) => gone.push((index, reason(&error))),
         }
     }
@@ -102,11 +103,21 @@ pub(super) fn discover(
 
 /// What the manifest says of a file that can't be read.
 pub(super) fn reason(error: &io::Error) -> String {
+    if is_lock(error) {
+        return "locked".into();
+    }
     match error.kind() {
         io::ErrorKind::NotFound => "removed".into(),
         io::ErrorKind::PermissionDenied => "permission_denied".into(),
         kind => format!("unreadable: {kind}"),
     }
+}
+
+/// Whether another program keeps the file to itself, wholly or in part, as programs can on Windows.
+fn is_lock(error: &io::Error) -> bool {
+    const SHARING_VIOLATION: i32 = 32;
+    const LOCK_VIOLATION: i32 = 33;
+    cfg!(windows) && matches!(error.raw_os_error(), Some(SHARING_VIOLATION | LOCK_VIOLATION))
 }
 
 /// Opens a regular file, and not what a link points to that takes its place at this very moment.
