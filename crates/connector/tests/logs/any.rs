@@ -5,7 +5,7 @@ use std::fmt::Write;
 use chrono::DateTime;
 use proptest::prelude::*;
 
-use super::support::{Store, gzipped, noise, time};
+use super::support::{Store, gzipped, noise, soaks, time};
 
 const START: &str = "2026-11-20T00:00:00Z";
 const MODIFIED: &str = "2026-11-21T12:00:00Z";
@@ -45,7 +45,7 @@ fn entries(log: &Log, number: usize) -> Vec<(i64, String)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if soaks() { 5000 } else { 48 }, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn the_archive_holds_the_newest_of_the_period(
         logs in prop::collection::vec(log(), 1..5),

@@ -5,11 +5,14 @@ use std::io::{BufWriter, Write};
 
 use chrono::DateTime;
 
-use super::support::{Store, system_time, time};
+use super::support::{Store, soaks, system_time, time};
 
 const MODIFIED: &str = "2026-11-21T12:00:00Z";
-/// A line a second, of 1 KiB: 200 MiB.
-const SECONDS: i64 = 200 << 10;
+/// A line a second, of 1 KiB: 200 MiB, and 8 GiB under `npm run soak`.
+fn seconds() -> i64 {
+    if soaks() { 8 << 20 } else { 200 << 10 }
+}
+
 /// Enough to be searched rather than scanned.
 const FEWER_SECONDS: i64 = 100 << 10;
 
@@ -39,12 +42,14 @@ fn write(store: &Store, name: &str, seconds: i64, stray: Option<(i64, &str)>) ->
 #[test]
 fn a_period_in_a_large_file_is_found_by_few_reads() {
     let store = Store::new();
-    let size = write(&store, "logs/till.log", SECONDS, None);
+    let size = write(&store, "logs/till.log", seconds(), None);
     assert!(size >= 200 << 20);
+    let first = DateTime::from_timestamp(time(MODIFIED).timestamp() - seconds(), 0).unwrap();
+    let second = (first + chrono::TimeDelta::seconds(1)).to_rfc3339();
     for (from, to, lines) in [
         ("2026-11-20T08:00:00Z", "2026-11-20T08:10:00Z", 600),
         ("2026-11-21T11:59:50Z", "2026-11-21T13:00:00Z", 10),
-        ("2026-11-01T00:00:00Z", "2026-11-19T03:06:41Z", 1),
+        ("2026-01-01T00:00:00Z", second.as_str(), 1),
         ("2026-11-20T08:00:00.500Z", "2026-11-20T08:00:01Z", 0),
         ("2026-11-22T00:00:00Z", "2026-11-23T00:00:00Z", 0),
     ] {
@@ -93,4 +98,29 @@ fn lines_out_of_order_within_the_period_are_noticed() {
     let archive = store.collect("2026-11-20T08:00:00Z", "2026-11-20T08:10:00Z");
     assert_eq!(archive.text("logs/logs/till.log").lines().count(), 601);
     assert_eq!(archive.about("logs/logs/till.log")["how"], "read_through");
+}
+
+/// Ten hours of local time with an hour that comes twice, a line a second, enough to be searched.
+#[test]
+fn the_hours_of_the_night_are_told_apart_in_a_large_file() {
+    let store = Store::new();
+    let first = time("2026-10-24T20:00:00Z").timestamp();
+    let padding = "x".repeat(1000);
+    let text: String = (first..first + 36_000)
+        .map(|second| {
+            let at = DateTime::from_timestamp(second, 0).unwrap().with_timezone(&chrono_tz::Europe::Riga);
+            format!("{} {second} {padding}\n", at.format("%Y-%m-%d %H:%M:%S"))
+        })
+        .collect();
+    store.write("logs/till.log", text, "2026-10-25T06:00:00Z");
+    for (from, to) in
+        [("2026-10-25T00:30:00Z", "2026-10-25T01:00:00Z"), ("2026-10-25T01:00:00Z", "2026-10-25T01:10:00Z")]
+    {
+        let archive = store.collect(from, to);
+        let found = archive.text("logs/logs/till.log");
+        let seconds: Vec<i64> =
+            found.lines().map(|line| line.split(' ').nth(2).unwrap().parse().unwrap()).collect();
+        assert!(seconds.into_iter().eq(time(from).timestamp()..time(to).timestamp()), "{from}");
+        assert_eq!(archive.about("logs/logs/till.log")["how"], "searched");
+    }
 }

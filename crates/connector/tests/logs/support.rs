@@ -172,6 +172,11 @@ pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
     (0..length).map(|_| step()).collect()
 }
 
+/// Whether this is `npm run soak`, which takes its time.
+pub(crate) fn soaks() -> bool {
+    std::env::var_os("TILLWATCH_SOAK").is_some()
+}
+
 /// Whether a program is here to test zips with.
 pub(crate) fn has(program: &Path) -> bool {
     std::env::var_os("PATH")
