@@ -2,7 +2,7 @@
 //!
 //! Nothing in the period may be missed, and a large file must not be read for a small period. The rule:
 //!
-//! - Files up to [`SCANNED`] bytes, packed ones and UTF-16 are read through, whatever the order of their times.
+//! - Files up to [`SCANNED`] bytes and packed ones are read through, whatever the order of their times.
 //! - Larger files are searched by offset: a binary search for either end of the period, then the range between
 //!   is read. The search looks at a line at each of [`SAMPLES`] more places all over the file and at [`MARGIN`]
 //!   bytes on the outer side of both ends, and every line that it or the reading of the range looks at is checked
@@ -152,10 +152,11 @@ impl Reading<'_, '_, '_> {
             let mut start = vec![0; SURVEYED as usize];
             let read = self.source.read_at(0, &mut start)?;
             outcome.encoding = Some(self.source.encoding(&start[..read]));
-            observe(&mut survey, &start[..read], true);
+            observe(&mut survey, &self.source.text(&start[..read]), true);
             for (place, size) in search::survey_places(len, SURVEYED) {
+                let place = place.next_multiple_of(self.source.unit() as u64);
                 let read = self.source.read_at(place, &mut start[..size as usize])?;
-                observe(&mut survey, &start[..read], false);
+                observe(&mut survey, &self.source.text(&start[..read]), false);
             }
         } else {
             let mut lines = Lines::new(self.source.stream());
@@ -228,7 +229,7 @@ impl Reading<'_, '_, '_> {
             }
             times.finish_counting_years();
         }
-        let folds = self.folds(times, 0, &mut Lines::new(self.source.stream()))?;
+        let folds = self.folds(times, [(0, self.source.stream())])?;
         let already_read = self.source.read_bytes();
         self.reported = 0;
         let mut lines = Lines::new(self.source.stream());
@@ -254,8 +255,9 @@ impl Reading<'_, '_, '_> {
             at = cut + STEP;
         }
         cuts.push(range.end);
+        let steps = cuts.windows(2);
         let folds =
-            self.folds(times, range.start, &mut Lines::new(self.source.range(range.start, range.end)))?;
+            self.folds(times, steps.map(|step| (self.place(step[0]), self.source.range(step[0], step[1]))))?;
         let already_read = self.source.read_bytes();
         self.reported = 0;
         let mut later: Option<i64> = None;
@@ -287,7 +289,7 @@ impl Reading<'_, '_, '_> {
         let (mut first, mut last) = (None, i64::MIN);
         while let Some(line) = lines.next()? {
             let stamp = if line.is_start { times.read(line.text) } else { None };
-            let stamp = stamp.map(|stamp| folds.settle(start + line.offset, stamp));
+            let stamp = stamp.map(|stamp| folds.settle(self.place(start) + line.offset, stamp));
             if let Some(stamp) = stamp {
                 if stamp.latest < last {
                     return Err(Stop::Disorder);
@@ -295,28 +297,42 @@ impl Reading<'_, '_, '_> {
                 last = last.max(stamp.earliest);
                 first.get_or_insert(stamp.latest);
             }
-            entry.take(&line, start, stamp, self.period, self.collector)?;
+            entry.take(&line, self.place(start), stamp, self.period, self.collector)?;
             self.watch.check()?;
         }
         Ok((first.unwrap_or(i64::MAX), last))
     }
 
-    /// Reads lines that will be read again, if the period begins or ends near a night in which clocks are put back.
-    fn folds(&self, times: &Times, start: u64, lines: &mut Lines<impl Read>) -> Result<Folds, Stop> {
+    /// Reads steps that will be read again, each with the place of its first line, if the period begins or ends
+    /// near a night in which clocks are put back.
+    fn folds<R: Read>(
+        &self,
+        times: &Times,
+        steps: impl IntoIterator<Item = (u64, R)>,
+    ) -> Result<Folds, Stop> {
         let mut folds = Folds::default();
         // Reading moves the count of years on.
         let mut times = times.clone();
         if [self.period.from, self.period.to].into_iter().all(|edge| times.jump_near(edge) == 0) {
             return Ok(folds);
         }
-        // What comes before the damage in a packed file is taken all the same.
-        while let Ok(Some(line)) = lines.next() {
-            if let Some(stamp) = line.is_start.then(|| times.read(line.text)).flatten() {
-                folds.observe(start + line.offset, stamp);
+        for (place, text) in steps {
+            let mut lines = Lines::new(text);
+            // What comes before the damage in a packed file is taken all the same.
+            while let Ok(Some(line)) = lines.next() {
+                if let Some(stamp) = line.is_start.then(|| times.read(line.text)).flatten() {
+                    folds.observe(place + line.offset, stamp);
+                }
+                self.watch.check()?;
             }
-            self.watch.check()?;
         }
         Ok(folds)
+    }
+
+    /// The place of a line in the order of a searched file, which those after it in a step are counted on from in
+    /// UTF-8: that takes up to half more than UTF-16 does.
+    fn place(&self, offset: u64) -> u64 {
+        offset * self.source.unit() as u64
     }
 
     /// Tells the progress in steps that are worth it.

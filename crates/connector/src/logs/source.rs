@@ -1,5 +1,6 @@
 //! Reading a log file: as it is, unpacked or transcoded, as a stream or at an offset.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -52,9 +53,33 @@ impl Source {
         self.read_bytes.get()
     }
 
-    /// Whether offsets of the file are offsets of its lines.
+    /// Whether a place in the file can be read without what comes before it.
     pub(super) fn is_seekable(&self) -> bool {
-        !self.gzip && self.utf16.is_none()
+        !self.gzip
+    }
+
+    /// Bytes that every line's offset is a multiple of.
+    pub(super) fn unit(&self) -> usize {
+        if self.utf16.is_some() { 2 } else { 1 }
+    }
+
+    /// Where the line ends that goes on at `from` of a piece of the file.
+    pub(super) fn line_end(&self, piece: &[u8], from: usize) -> Option<usize> {
+        let rest = piece.get(from..)?;
+        let Some(encoding) = self.utf16 else { return memchr::memchr(b'\n', rest).map(|at| from + at + 1) };
+        let end = if encoding == encoding_rs::UTF_16BE { *b"\0\n" } else { *b"\n\0" };
+        rest.as_chunks().0.iter().position(|unit| *unit == end).map(|at| from + 2 * at + 2)
+    }
+
+    /// A piece of the file as ASCII and what else there is.
+    pub(super) fn text<'a>(&self, piece: &'a [u8]) -> Cow<'a, [u8]> {
+        match self.utf16 {
+            Some(encoding) => {
+                let (text, _) = encoding.decode_without_bom_handling(piece);
+                text.into_owned().into_bytes().into()
+            }
+            None => piece.into(),
+        }
     }
 
     /// What the manifest says of it.
@@ -73,20 +98,27 @@ impl Source {
 
     /// The whole text from its start.
     pub(super) fn stream(&self) -> Box<dyn Read + '_> {
-        let range = self.range(0, self.len);
-        let unpacked: Box<dyn Read + '_> = if self.gzip {
-            Box::new(MultiGzDecoder::new(BufReader::with_capacity(BUFFER, range)))
+        let packed = self.bytes(0, self.len);
+        if self.gzip {
+            self.transcoded(MultiGzDecoder::new(BufReader::with_capacity(BUFFER, packed)))
         } else {
-            Box::new(range)
-        };
-        match self.utf16 {
-            Some(encoding) => Box::new(Transcoded::new(unpacked, encoding)),
-            None => unpacked,
+            self.transcoded(packed)
         }
     }
 
-    /// The bytes of a range, as they are.
-    pub(super) fn range(&self, start: u64, end: u64) -> RangeReader<'_> {
+    /// The text of a range of a file that is not packed.
+    pub(super) fn range(&self, start: u64, end: u64) -> Box<dyn Read + '_> {
+        self.transcoded(self.bytes(start, end))
+    }
+
+    fn transcoded<'a>(&self, bytes: impl Read + 'a) -> Box<dyn Read + 'a> {
+        match self.utf16 {
+            Some(encoding) => Box::new(Transcoded::new(bytes, encoding)),
+            None => Box::new(bytes),
+        }
+    }
+
+    fn bytes(&self, start: u64, end: u64) -> RangeReader<'_> {
         RangeReader { source: self, at: start, end: end.min(self.len) }
     }
 
@@ -133,7 +165,7 @@ fn utf16(start: &[u8]) -> Option<&'static Encoding> {
 }
 
 /// Reads a range of a file.
-pub(super) struct RangeReader<'a> {
+struct RangeReader<'a> {
     source: &'a Source,
     at: u64,
     end: u64,
@@ -329,7 +361,7 @@ mod tests {
                 let mut read = String::new();
                 source.stream().read_to_string(&mut read).unwrap();
                 assert_eq!(read, text);
-                assert_eq!((source.encoding(b""), source.is_seekable()), (name, false));
+                assert_eq!((source.encoding(b""), source.unit()), (name, 2));
             }
         }
     }

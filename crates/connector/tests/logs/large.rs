@@ -124,3 +124,32 @@ fn the_hours_of_the_night_are_told_apart_in_a_large_file() {
         assert_eq!(archive.about("logs/logs/till.log")["how"], "searched");
     }
 }
+
+#[test]
+fn a_period_is_found_by_few_reads_in_utf16_too() {
+    let mut store = Store::new();
+    let first = time("2026-11-21T00:00:00Z").timestamp();
+    let padding = "касса ".repeat(60);
+    let line = |second: i64| {
+        let at = DateTime::from_timestamp(second, 0).unwrap();
+        format!("{} {padding}\r\n", at.format("%Y-%m-%dT%H:%M:%SZ"))
+    };
+    let text: String = (first..first + 45_000).map(line).collect();
+    let wide = |bytes: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(bytes).collect::<Vec<u8>>();
+    store.write("logs/little.log", [vec![0xff, 0xfe], wide(u16::to_le_bytes)].concat(), MODIFIED);
+    store.write("logs/big.log", wide(u16::to_be_bytes), MODIFIED);
+    let (from, to) = ("2026-11-21T06:00:00Z", "2026-11-21T06:10:00Z");
+    let archive = store.collect(from, to);
+    let expected: String = (time(from).timestamp()..time(to).timestamp()).map(line).collect();
+    for name in ["logs/logs/little.log", "logs/logs/big.log"] {
+        assert!(archive.text(name) == expected, "{name}");
+        let about = archive.about(name);
+        assert_eq!(about["how"], "searched");
+        let read = about["read_bytes"].as_u64().unwrap();
+        assert!(read <= 2 * expected.len() as u64 + (1 << 20), "{read} bytes read for {}", expected.len());
+    }
+    // From the first line to the last one, in steps.
+    store.globs = vec!["logs/big.log".into()];
+    let archive = store.collect("2026-11-20T00:00:00Z", "2026-11-22T00:00:00Z");
+    assert!(archive.text("logs/logs/big.log") == text);
+}

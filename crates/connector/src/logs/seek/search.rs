@@ -13,7 +13,7 @@ const LOOK: usize = 4 << 10;
 const SAMPLE: usize = 2 << 10;
 /// If there is no time in this much text, the file is not one to search in.
 const FARTHEST: usize = 1 << 20;
-/// A line's time stands within this many bytes of its start.
+/// A line's time stands within this many characters of its start.
 const TIME_WITHIN: usize = 512;
 
 /// Where else than at the start to look at a file to learn how it writes times, and how much: some places
@@ -112,22 +112,24 @@ impl<'a> Search<'a> {
     /// Reads at an offset and remembers the times of the lines that start there, or of the first one that has
     /// one. Gives that, and whether the file ends here.
     fn look(&mut self, at: u64, size: usize, look: Look) -> Result<(Option<(u64, Stamp)>, bool), Stop> {
-        // With the byte before, a line that starts right here is told from the rest of one.
-        let from = at.saturating_sub(1);
+        // With the character before, a line that starts right here is told from the rest of one.
+        let unit = self.source.unit();
+        let at = at.next_multiple_of(unit as u64);
+        let from = at.saturating_sub(unit as u64);
         self.buffer.resize(size, 0);
         let read = self.source.read_at(from, &mut self.buffer)?;
         let ended = from + read as u64 >= self.source.len() || read < size;
         let text = &self.buffer[..read];
-        let mut start = if at == 0 { 0 } else { memchr::memchr(b'\n', text).map_or(read, |end| end + 1) };
+        let mut start = if at == 0 { 0 } else { self.source.line_end(text, 0).unwrap_or(read) };
         let mut first = None;
         while start < read {
-            let line_end = memchr::memchr(b'\n', &text[start..]).map(|end| start + end + 1);
+            let line_end = self.source.line_end(text, start);
             // A line that is cut off before its time could stand is left to another look.
-            if line_end.is_none() && !ended && read - start < TIME_WITHIN {
+            if line_end.is_none() && !ended && read - start < TIME_WITHIN * unit {
                 break;
             }
             let end = line_end.unwrap_or(read);
-            if let Some(stamp) = self.times.read(&text[start..end]) {
+            if let Some(stamp) = self.times.read(&self.source.text(&text[start..end])) {
                 let offset = from + start as u64;
                 self.seen.insert(offset, stamp);
                 first = first.or(Some((offset, stamp)));
