@@ -1,7 +1,7 @@
 // What takes longer than a test should: stories of `npm test` with more of everything. `npm run soak -- logs` picks areas.
 import { table } from './lib/measure.mjs';
 import { output, run, step } from './lib/run.mjs';
-import { everything, rustComponents, systemPackages } from './lib/setup.mjs';
+import { everything, linted, rustComponents, systemPackages } from './lib/setup.mjs';
 
 /** Each is a test that does more when TILLWATCH_SOAK is set; `suite` is the file in a crate's `tests/` that it is in. */
 const stories = [
@@ -42,7 +42,7 @@ try {
     rustComponents();
   });
   const suites = [...new Set(wanted.map((story) => story.suite))].flatMap((name) => ['--test', name]);
-  await step('Building', () => run('cargo', ['test', ...everything, '--no-run', ...suites]));
+  await step('Building', () => run('cargo', ['test', ...everything, '--no-run', ...suites], linted));
   const rows = [];
   for (const story of wanted) rows.push([story, await step(story.what, () => told(story))]);
   const cells = rows.map(([{ area, what }, { seconds, passed }]) => [
@@ -62,12 +62,12 @@ try {
 function told({ suite, test }) {
   const args = ['test', ...everything, '--quiet', '--test', suite, '--', '--exact', test];
   // A name that no test has would pass without running anything.
-  if (!output('cargo', [...args, '--list'])?.includes(`${test}: test`))
+  if (!output('cargo', [...args, '--list'], { env: { ...process.env, ...linted.env } })?.includes(`${test}: test`))
     throw new Error(`There is no test ${test} in ${suite}.`);
   const started = Date.now();
   let passed = true;
   try {
-    run('cargo', [...args, '--nocapture'], { env: { TILLWATCH_SOAK: '1' } });
+    run('cargo', [...args, '--nocapture'], { env: { ...linted.env, TILLWATCH_SOAK: '1' } });
   } catch {
     passed = false;
   }

@@ -6,6 +6,7 @@ import {
   buildPrograms,
   cargoDeny,
   everything,
+  linted as cargo,
   npmPackages,
   rustComponents,
   systemPackages,
@@ -15,15 +16,6 @@ import {
 
 const picked = process.argv.slice(2);
 const wants = (part) => picked.length === 0 || picked.includes(part);
-
-// Clippy compiles the workspace's own crates, so that they are linted and built in one go and dependencies are
-// compiled once for everything: tests, programs and the window.
-const cargo = {
-  env: {
-    RUSTC_WORKSPACE_WRAPPER: 'clippy-driver',
-    CLIPPY_ARGS: '-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__',
-  },
-};
 
 try {
   await step('Setting up', () => {

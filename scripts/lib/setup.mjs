@@ -134,6 +134,17 @@ export function webUi() {
 /** What every build of ours selects: the same each time, so that no dependency is compiled twice. */
 export const everything = ['--workspace', '--locked', '--features', 'tillwatch/custom-protocol'];
 
+/**
+ * Has clippy compile the workspace's own crates, so that they are linted and built in one go and dependencies are
+ * compiled once for everything: tests, programs and the window.
+ */
+export const linted = {
+  env: {
+    RUSTC_WORKSPACE_WRAPPER: 'clippy-driver',
+    CLIPPY_ARGS: '-D__CLIPPY_HACKERY__warnings__CLIPPY_HACKERY__',
+  },
+};
+
 /** Builds the programs, the desktop app among them with the UI packaged in; with `--all-targets` their tests as well. */
 export function buildPrograms(options, targets = '--bins') {
   run('cargo', ['build', ...everything, targets], options);
