@@ -1,4 +1,4 @@
-// Finding a period in a large log, and compressing one, by the connector's own code.
+// Finding a period in a large log, compressing one, and uploading it, by the connector's own code.
 import { execFileSync } from 'node:child_process';
 import { rmSync, statSync } from 'node:fs';
 import path from 'node:path';
@@ -13,6 +13,7 @@ import {
   target,
   timed,
 } from '../scripts/lib/measure.mjs';
+import { uploads } from './logs/upload.mjs';
 
 const MIB = 2 ** 20;
 /**
@@ -42,7 +43,8 @@ export async function measure({ gib }) {
     };
     const finding = await findPeriod(write('till.log', bytes).file, gib, collect);
     rmSync(path.join(folder, 'till.log'));
-    return [...finding, ...(await compress(write('day.log', compressed), collect))];
+    const packing = await compress(write('day.log', compressed), collect);
+    return [...finding, ...packing, ...(await uploads(folder))];
   });
 }
 
