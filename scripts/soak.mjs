@@ -62,7 +62,11 @@ try {
 function told({ suite, test }) {
   const args = ['test', ...everything, '--quiet', '--test', suite, '--', '--exact', test];
   // A name that no test has would pass without running anything.
-  if (!output('cargo', [...args, '--list'], { env: { ...process.env, ...linted.env } })?.includes(`${test}: test`))
+  if (
+    !output('cargo', [...args, '--list'], { env: { ...process.env, ...linted.env } })?.includes(
+      `${test}: test`,
+    )
+  )
     throw new Error(`There is no test ${test} in ${suite}.`);
   const started = Date.now();
   let passed = true;
