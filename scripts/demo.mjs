@@ -55,8 +55,10 @@ async function main() {
     npmPackages();
   });
   await step('Building the UI', webUi);
-  await step('Building the programs', () => buildPrograms());
-  const target = targetDir();
+  // The tests have built the programs together with themselves; by themselves they would be built anew.
+  const built = process.env.TILLWATCH_TARGET;
+  if (!built) await step('Building the programs', () => buildPrograms());
+  const target = built ?? targetDir();
 
   const cloudProgram = program('tillwatch-cloud', target);
   const dataDir = path.join(home, 'cloud');
