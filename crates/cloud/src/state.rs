@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::blobs::Blobs;
 use crate::bus::nats::{Nats, Sender};
-use crate::config::Config;
+use crate::config::{Config, Secret};
 use crate::gateway;
 use crate::http::device::SeenTokens;
 use crate::http::exchange::{Checksums, StaleChains};
@@ -73,7 +73,7 @@ impl AppState {
         let (node_id, registry) = (Uuid::now_v7(), gateway::Registry::default());
         let nats = match &config.nats_url {
             Some(url) => {
-                let sender = Sender { cloud: cloud_id, node: node_id, key: store.hint_key().await? };
+                let sender = Sender { cloud: cloud_id, node: node_id, key: Secret(store.hint_key().await?) };
                 Some(Nats::connect(url, sender, store.bus().clone(), registry.clone()).await?)
             }
             None => None,

@@ -5,14 +5,13 @@
 //! A message is 32 bytes of HMAC-SHA-256 and a [`Hint`] as JSON. The key is in the database, so that who can
 //! write to NATS alone can order nothing.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
 use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+use async_nats::{Client, ConnectOptions, Event, Request, RequestErrorKind, ServerAddr, Subject};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt;
 use hmac::{Hmac, Mac};
@@ -22,10 +21,11 @@ use tillwatch_protocol::ids::{CloudId, PosServerId, RelayId};
 use tillwatch_protocol::link::MAX_FRAME_BYTES;
 use tillwatch_protocol::link::frame::{CloudFrame, RelayOrder};
 use tillwatch_protocol::rest::relay::RelayAnswer;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::bus::Bus;
+use crate::config::Secret;
 use crate::gateway::{self, Registry, Unanswered};
 use crate::http::device::SeenTokens;
 use crate::metrics;
@@ -55,39 +55,17 @@ pub(crate) enum Hint {
     /// A store's session goes on elsewhere, under this epoch.
     Replaced { pos_server_id: PosServerId, epoch: i64 },
     /// A third party's request for a store whose session the node holds.
-    Ask { from: Uuid, at: DateTime<Utc>, pos_server_id: PosServerId, order: RelayOrder },
+    Ask { at: DateTime<Utc>, pos_server_id: PosServerId, order: RelayOrder },
     /// What became of it.
     Answered { id: RelayId, answer: Result<RelayAnswer, Unanswered> },
 }
-
-/// Who waits for another node's answer.
-type Asked = Arc<Mutex<HashMap<RelayId, oneshot::Sender<Result<RelayAnswer, Unanswered>>>>>;
 
 /// The way to the other nodes. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Nats {
     outgoing: mpsc::Sender<(Uuid, Hint)>,
     client: Client,
-    asked: Asked,
-}
-
-/// A request that another node was asked to pass on. Dropping it forgets it.
-pub(crate) struct Question {
-    id: RelayId,
-    asked: Asked,
-    /// What became of it.
-    pub(crate) answer: oneshot::Receiver<Result<RelayAnswer, Unanswered>>,
-}
-
-impl Drop for Question {
-    fn drop(&mut self) {
-        lock(&self.asked).remove(&self.id);
-    }
-}
-
-fn lock<T>(map: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // Each step on the map is complete in itself, so a panic elsewhere leaves it sound.
-    map.lock().unwrap_or_else(PoisonError::into_inner)
+    sender: Sender,
 }
 
 /// The cloud and the node that hints come from, and the key of their codes.
@@ -98,7 +76,17 @@ pub(crate) struct Sender {
     /// This node.
     pub node: Uuid,
     /// Known to who can read the database.
-    pub key: String,
+    pub key: Secret,
+}
+
+impl Sender {
+    fn subject_of(&self, node: Uuid) -> String {
+        format!("tillwatch.{}.node.{node}", self.cloud)
+    }
+
+    fn subject_of_all(&self) -> String {
+        format!("tillwatch.{}.all", self.cloud)
+    }
 }
 
 impl Nats {
@@ -114,11 +102,10 @@ impl Nats {
             url.split(',').map(str::parse).collect::<Result<_, _>>().context("nats-url can't be read")?;
         let client = options(&servers, &sender).connect(servers).await.context("connecting to NATS")?;
         let (outgoing, hints) = mpsc::channel(WAITING);
-        let nats = Self { outgoing, client: client.clone(), asked: Asked::default() };
-        let (outgoing, asked) = (nats.outgoing.downgrade(), nats.asked.clone());
+        let nats = Self { outgoing, client: client.clone(), sender: sender.clone() };
         tokio::spawn(async move {
             let seen = SeenTokens::new(Utc::now());
-            let wire = Wire { client, sender, bus, registry, outgoing, asked, seen };
+            let wire = Wire { client, sender, bus, registry, seen };
             if let Err(error) = wire.run(hints).await {
                 tracing::error!(error = format!("{error:#}"), "hints no longer come from NATS");
             }
@@ -132,22 +119,31 @@ impl Nats {
         let _ = self.outgoing.try_send((node, hint));
     }
 
-    /// Asks a node to pass a request on to a store. Nothing when there is no way to other nodes now.
-    pub(crate) fn ask(
+    /// Asks a node to pass a request on to a store, and waits for the answer. A node that does not listen has
+    /// ended, and the store's link with it.
+    pub(crate) async fn ask(
         &self,
-        from: Uuid,
         node: Uuid,
         pos_server_id: PosServerId,
         order: RelayOrder,
-    ) -> Option<Question> {
+    ) -> Result<RelayAnswer, Unanswered> {
         if self.client.connection_state() != State::Connected {
-            return None;
+            return Err(Unanswered::Unreachable);
         }
-        let (id, (reply, answer)) = (order.id, oneshot::channel());
-        lock(&self.asked).insert(id, reply);
-        let question = Question { id, asked: self.asked.clone(), answer };
-        let hint = Hint::Ask { from, at: Utc::now(), pos_server_id, order };
-        self.outgoing.try_send((node, hint)).is_ok().then_some(question)
+        let (asked, patience) = (order.id, Duration::from_millis(order.timeout_ms.into()));
+        let hint = Hint::Ask { at: Utc::now(), pos_server_id, order };
+        let request = Request::new().payload(seal(&self.sender.key, &hint).into()).timeout(Some(patience));
+        match self.client.send_request(self.sender.subject_of(node), request).await {
+            Ok(message) => match open(&self.sender.key, &message.payload) {
+                Some(Hint::Answered { id, answer }) if id == asked => answer,
+                _ => Err(Unanswered::Silent),
+            },
+            Err(error) if error.kind() == RequestErrorKind::NoResponders => Err(Unanswered::NoLink),
+            Err(error) => {
+                tracing::debug!(%error, "another node did not answer");
+                Err(Unanswered::Silent)
+            }
+        }
     }
 }
 
@@ -156,6 +152,8 @@ fn options(servers: &[ServerAddr], sender: &Sender) -> ConnectOptions {
     let mut options = ConnectOptions::new()
         .name(format!("tillwatch-cloud {}", sender.node))
         .no_echo()
+        // Answers come where operators let the nodes read: under `tillwatch.`, as everything else.
+        .custom_inbox_prefix(format!("tillwatch.{}.answers", sender.cloud))
         .retry_on_initial_connect()
         .connection_timeout(CONNECT)
         .reconnect_delay_callback(|tries| {
@@ -196,31 +194,28 @@ struct Wire {
     sender: Sender,
     bus: Bus,
     registry: Registry,
-    /// Ours as long as somebody can tell anything: the wire alone does not keep itself going.
-    outgoing: mpsc::WeakSender<(Uuid, Hint)>,
-    asked: Asked,
     seen: SeenTokens,
 }
 
 impl Wire {
     async fn run(self, mut hints: mpsc::Receiver<(Uuid, Hint)>) -> anyhow::Result<()> {
-        let mine = self.client.subscribe(self.subject_of(self.sender.node)).await?;
-        let everybody = self.client.subscribe(self.subject_of_all()).await?;
+        let mine = self.client.subscribe(self.sender.subject_of(self.sender.node)).await?;
+        let everybody = self.client.subscribe(self.sender.subject_of_all()).await?;
         let mut incoming = futures_util::stream::select(mine, everybody);
         let mut committed = self.bus.committed();
         let mut told_bad = false;
         loop {
             tokio::select! {
                 hint = hints.recv() => match hint {
-                    Some((node, hint)) => self.publish(self.subject_of(node), &hint).await,
+                    Some((node, hint)) => self.publish(self.sender.subject_of(node), &hint).await,
                     None => return Ok(()),
                 },
                 Ok(()) = committed.changed() => {
                     let revision = *committed.borrow_and_update();
-                    self.publish(self.subject_of_all(), &Hint::Revision { revision }).await;
+                    self.publish(self.sender.subject_of_all(), &Hint::Revision { revision }).await;
                 }
                 Some(message) = incoming.next() => match open(&self.sender.key, &message.payload) {
-                    Some(hint) => self.follow(hint),
+                    Some(hint) => self.follow(hint, message.reply),
                     None if !told_bad => {
                         told_bad = true;
                         let bytes = message.payload.len();
@@ -232,39 +227,40 @@ impl Wire {
         }
     }
 
-    fn follow(&self, hint: Hint) {
+    fn follow(&self, hint: Hint, reply: Option<Subject>) {
         match hint {
             Hint::Revision { revision } => self.bus.changed(revision),
             Hint::Frame { pos_server_id, frame } => {
                 self.registry.send(pos_server_id, frame);
             }
             Hint::Replaced { pos_server_id, epoch } => self.registry.replace(pos_server_id, epoch),
-            Hint::Ask { from, at, pos_server_id, order } => self.pass_on(from, at, pos_server_id, order),
-            Hint::Answered { id, answer } => {
-                if let Some(reply) = lock(&self.asked).remove(&id) {
-                    // Who asked may have gone.
-                    let _ = reply.send(answer);
+            Hint::Ask { at, pos_server_id, order } => {
+                if let Some(reply) = reply {
+                    self.pass_on(reply, at, pos_server_id, order);
                 }
             }
+            // It goes to who asked.
+            Hint::Answered { .. } => {}
         }
     }
 
     /// Asks a store of this node for another node.
-    fn pass_on(&self, from: Uuid, at: DateTime<Utc>, to: PosServerId, order: RelayOrder) {
+    fn pass_on(&self, reply: Subject, at: DateTime<Utc>, to: PosServerId, order: RelayOrder) {
         let (now, id) = (Utc::now(), order.id);
         if (now - at).abs() > ASK_AGE || !self.seen.is_new(id.0, now) {
             tracing::warn!(%id, "a request of another node is old, or came twice; it is not passed on");
             return;
         }
-        let (registry, outgoing) = (self.registry.clone(), self.outgoing.clone());
+        let (registry, client, key) = (self.registry.clone(), self.client.clone(), self.sender.key.clone());
         tokio::spawn(async move {
             let patience = Duration::from_millis(order.timeout_ms.into());
             let text = serde_json::to_string(&CloudFrame::Relay(order))
                 .unwrap_or_else(|_| unreachable!("frames are plain JSON"));
             let answer = gateway::ask(&registry, to, id, text, patience).await;
-            if let Some(outgoing) = outgoing.upgrade() {
-                // Lost when there are too many: who asked stops waiting by itself.
-                let _ = outgoing.try_send((from, Hint::Answered { id, answer }));
+            // Who asked stops waiting by itself when the answer does not reach it.
+            if let Err(error) = client.publish(reply, seal(&key, &Hint::Answered { id, answer }).into()).await
+            {
+                tracing::debug!(%error, "an answer did not go out");
             }
         });
     }
@@ -277,22 +273,14 @@ impl Wire {
             tracing::debug!(%error, "a hint did not go out");
         }
     }
-
-    fn subject_of(&self, node: Uuid) -> String {
-        format!("tillwatch.{}.node.{node}", self.sender.cloud)
-    }
-
-    fn subject_of_all(&self) -> String {
-        format!("tillwatch.{}.all", self.sender.cloud)
-    }
 }
 
-fn code(key: &str) -> Hmac<Sha256> {
+fn code(Secret(key): &Secret) -> Hmac<Sha256> {
     Hmac::new_from_slice(key.as_bytes()).unwrap_or_else(|_| unreachable!("HMAC takes keys of any length"))
 }
 
 /// A hint as it travels.
-fn seal(key: &str, hint: &Hint) -> Vec<u8> {
+fn seal(key: &Secret, hint: &Hint) -> Vec<u8> {
     let json = serde_json::to_vec(hint).unwrap_or_else(|_| unreachable!("hints are plain JSON"));
     let mut message = code(key).chain_update(&json).finalize().into_bytes().to_vec();
     message.extend(json);
@@ -300,7 +288,7 @@ fn seal(key: &str, hint: &Hint) -> Vec<u8> {
 }
 
 /// Reads what [`seal`] wrote with the same key; nothing else.
-fn open(key: &str, message: &[u8]) -> Option<Hint> {
+fn open(key: &Secret, message: &[u8]) -> Option<Hint> {
     if message.len() > MAX_MESSAGE_BYTES {
         return None;
     }
@@ -315,24 +303,25 @@ mod tests {
 
     #[test]
     fn only_whole_hints_with_the_right_code_are_read() {
-        let sealed = seal("key", &Hint::Revision { revision: 7 });
-        assert!(matches!(open("key", &sealed), Some(Hint::Revision { revision: 7 })));
-        assert!(open("another", &sealed).is_none());
+        let (key, another) = (Secret("key".into()), Secret("another".into()));
+        let sealed = seal(&key, &Hint::Revision { revision: 7 });
+        assert!(matches!(open(&key, &sealed), Some(Hint::Revision { revision: 7 })));
+        assert!(open(&another, &sealed).is_none());
         for end in 0..sealed.len() {
-            assert!(open("key", &sealed[..end]).is_none(), "{end}");
+            assert!(open(&key, &sealed[..end]).is_none(), "{end}");
         }
         for at in 0..sealed.len() {
             let mut forged = sealed.clone();
             forged[at] ^= 1;
-            assert!(open("key", &forged).is_none(), "{at}");
+            assert!(open(&key, &forged).is_none(), "{at}");
         }
         let json = br#"{"hint":"weather"}"#;
-        let mut unknown = code("key").chain_update(json).finalize().into_bytes().to_vec();
+        let mut unknown = code(&key).chain_update(json).finalize().into_bytes().to_vec();
         unknown.extend(json);
-        assert!(open("key", &unknown).is_none());
+        assert!(open(&key, &unknown).is_none());
         let large = vec![b' '; MAX_MESSAGE_BYTES];
-        let mut sealed = code("key").chain_update(&large).finalize().into_bytes().to_vec();
+        let mut sealed = code(&key).chain_update(&large).finalize().into_bytes().to_vec();
         sealed.extend(large);
-        assert!(open("key", &sealed).is_none());
+        assert!(open(&key, &sealed).is_none());
     }
 }

@@ -1,11 +1,8 @@
 //! The one way to a store's session, whichever node holds it.
 
-use std::time::Duration;
-
 use tillwatch_protocol::ids::PosServerId;
 use tillwatch_protocol::link::frame::{CloudFrame, RelayOrder};
 use tillwatch_protocol::rest::relay::RelayAnswer;
-use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::registry::Registry;
@@ -50,12 +47,7 @@ impl Links {
         let (Some(node), Some(nats)) = (held_by.filter(|node| *node != self.node), &self.others) else {
             return Err(Unanswered::NoLink);
         };
-        let patience = Duration::from_millis(order.timeout_ms.into());
-        let mut question = nats.ask(self.node, node, to, order).ok_or(Unanswered::Unreachable)?;
-        match timeout(patience, &mut question.answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) | Err(_) => Err(Unanswered::Silent),
-        }
+        nats.ask(node, to, order).await
     }
 
     /// Tells the node that held a POS server's session before that one goes on here, under this epoch.

@@ -132,13 +132,26 @@ impl Drop for Nats {
     }
 }
 
+/// Whoever comes may read and write what the operator's guide lets nodes read and write, and nothing else.
+const PERMISSIONS: &str = r#"
+    authorization { users: [{
+        user: node, password: none
+        permissions: { publish: "tillwatch.>", subscribe: "tillwatch.>" }
+    }] }
+    no_auth_user: node
+"#;
+
 fn serve(dir: &Path, port: &str) -> Child {
+    let config = dir.join("nats.conf");
+    std::fs::write(&config, PERMISSIONS).unwrap();
     // Debian keeps it where only root looks for programs.
     let installed = Path::new("/usr/sbin/nats-server");
     let program = if installed.exists() { installed } else { Path::new("nats-server") };
     Command::new(program)
         .args(["-a", "127.0.0.1", "-p", port, "--ports_file_dir"])
         .arg(dir)
+        .arg("-c")
+        .arg(config)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::json;
+use tillwatch_cloud::config::Patience;
 use tillwatch_protocol::link::frame::{RelayFailure, RelayOutcome};
 
 use crate::cluster::{Nats, Node};
@@ -94,4 +95,40 @@ async fn a_store_on_another_node_is_asked_over_nats() {
     };
     let (answer, ()) = tokio::join!(asking, answering);
     assert_eq!(answer.body["body"], "here");
+}
+
+#[tokio::test]
+async fn a_store_whose_node_has_just_died_is_offline_at_once() {
+    let nats = Nats::start().await;
+    // Nobody buries the dead node: what is asked meanwhile has to show by itself.
+    let patience = Patience { renew_every: Duration::from_hours(1), ..hasty() };
+    let cloud = Cloud::with_nats(patience.clone(), nats.url.clone()).await;
+    let other = Node::beside(&cloud, patience, Some(&nats)).await;
+    let store = cloud.enrolled("Riga").await;
+    let here = at(&cloud, &store).await;
+    let there = store.at(&other.base);
+    let mut line = there.connect().await;
+    let request = json!({"method": "GET", "path": "/found", "timeout_ms": 300});
+    // Until both have found NATS.
+    let found = async {
+        while here.ask(&store, &request).await.problem() != (409, "venue_timeout") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let ((), order) = tokio::join!(tokio::time::timeout(SOON, found).map(Result::unwrap), asked(&mut line));
+    assert_eq!(order.path, "/found");
+
+    other.kill();
+    let offline = async {
+        loop {
+            let answer = here.ask(&store, &request).await;
+            // NATS may not have seen it yet.
+            if answer.problem() != (409, "venue_timeout") {
+                return answer;
+            }
+        }
+    };
+    let offline = tokio::time::timeout(SOON, offline).await.unwrap();
+    assert_eq!(offline.problem(), (409, "venue_offline"));
+    assert_eq!((&offline.body["sent"], &offline.body["link"]["state"]), (&json!(false), &json!("unknown")));
 }
