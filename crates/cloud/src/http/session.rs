@@ -134,19 +134,12 @@ async fn sign_in(
     let account = users::by_email(&state.store.read().await?, &email).await?;
     let attempts =
         account.as_ref().map_or_else(|| guard.unknown_attempts(&email), |account| account.attempts);
-    if let Some(wait) = attempts.wait(Utc::now()) {
-        metrics::signed_in("password", "locked_out");
-        return Err(ApiError::new(
-            ErrorCode::RateLimited,
-            "Too many wrong passwords. Wait before the next try.",
-        )
-        .retry_after(wait.to_std().unwrap_or_default()));
-    }
+    admit_after(attempts, Utc::now())?;
     let password_hash =
         account.as_ref().map_or_else(|| guard.nobody.clone(), |account| account.password_hash.clone());
-    let fits = guard.verify(body.password, password_hash).await?;
+    let fits = guard.verify(body.password, password_hash.clone()).await?;
     let now = Utc::now();
-    let Some(account) = account else {
+    if account.is_none() {
         guard.set_unknown_attempts(&email, attempts.failed_at(now));
         // A known user's failure costs a write to the disk: the same here, or the time would tell.
         let tx = state.store.write().await?;
@@ -155,12 +148,18 @@ async fn sign_in(
         tx.commit().await?;
         metrics::signed_in("password", "refused");
         return Err(wrong_credentials());
+    }
+    let tx = state.store.write().await?;
+    // Hashing took its time: meanwhile other nodes may have counted tries, and somebody changed the password.
+    let Some(users::Account { user, attempts, disabled, password_hash: current }) =
+        users::by_email(&*tx, &email).await?
+    else {
+        return Err(wrong_credentials());
     };
-    let user = account.user;
+    admit_after(attempts, now)?;
     // Who may not sign in learns no more than who guesses.
-    if !fits || account.disabled {
+    if !fits || current != password_hash || disabled {
         let attempts = attempts.failed_at(now);
-        let tx = state.store.write().await?;
         users::set_attempts(&tx, user.id, attempts).await?;
         audit::append(&tx, refusal(format!("user:{}", user.id), address, now)).await?;
         if attempts.locked_until.is_some() {
@@ -171,13 +170,20 @@ async fn sign_in(
         metrics::signed_in("password", "refused");
         return Err(wrong_credentials());
     }
-    let tx = state.store.write().await?;
     if attempts != Attempts::default() {
         users::set_attempts(&tx, user.id, Attempts::default()).await?;
     }
     let tokens = begin(tx, user, &Entrance { method: "password", provider: None, address }, now).await?;
     metrics::signed_in("password", "ok");
     Ok(axum::Json(tokens))
+}
+
+/// Refuses a try after too many wrong passwords.
+fn admit_after(attempts: Attempts, now: DateTime<Utc>) -> ApiResult<()> {
+    let Some(wait) = attempts.wait(now) else { return Ok(()) };
+    metrics::signed_in("password", "locked_out");
+    let detail = "Too many wrong passwords. Wait before the next try.";
+    Err(ApiError::new(ErrorCode::RateLimited, detail).retry_after(wait.to_std().unwrap_or_default()))
 }
 
 /// How somebody came in.
