@@ -17,14 +17,12 @@ use crate::nodes::{self, Lease};
 use crate::state::AppState;
 use crate::store::{self, StoreError};
 
-/// How far back revocations are looked for each time: another process may commit late.
-const REVOCATION_WINDOW: TimeDelta = TimeDelta::seconds(30);
 /// How long the index of statuses may lag behind while nobody asks for a list.
 const INDEX_PAUSE: Duration = Duration::from_millis(200);
 /// After how many sweeps the statuses of chains are raised whose balances changed: as often as their stores
 /// exchange. Each time it is a status of every store of the chain for every desktop.
 const SWEEPS_BETWEEN_TOUCHES: u64 = 60;
-/// After how many sweeps a job goes out again that its store did not accept.
+/// After how many sweeps a job goes out again that its store did not accept, or the wish to cancel one that goes on.
 const SWEEPS_BETWEEN_REPEATS: u64 = 10;
 
 /// Chores under way.
@@ -97,7 +95,7 @@ async fn sweep(state: AppState, pause: Duration) {
             }
         }
         if sweep % SWEEPS_BETWEEN_REPEATS == 0
-            && let Err(error) = repeat_unaccepted(&state, pause).await
+            && let Err(error) = repeat_unheard(&state, pause).await
         {
             failed("jobs could not be sent again", error);
         }
@@ -127,15 +125,18 @@ async fn end_overdue_jobs(state: &AppState) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Sends jobs again whose first sending seems to be lost, to the stores that are here. A connector does none
-/// twice.
-async fn repeat_unaccepted(state: &AppState, pause: Duration) -> Result<(), StoreError> {
+/// Sends jobs, and wishes to cancel, again whose first sending seems to be lost, to the stores that are here. A
+/// connector does none twice.
+async fn repeat_unheard(state: &AppState, pause: Duration) -> Result<(), StoreError> {
     let before = Utc::now() - pause * SWEEPS_BETWEEN_REPEATS as u32;
-    let jobs = {
+    let (unaccepted, uncanceled) = {
         let db = state.store.read().await?;
-        store::job::unaccepted(&db, before).await?
+        (store::job::unaccepted(&db, before).await?, store::job::uncanceled(&db, before).await?)
     };
-    for job in jobs {
+    for (id, pos_server) in uncanceled {
+        state.registry.send(pos_server, CloudFrame::Cancel { id });
+    }
+    for job in unaccepted {
         if let Some(order) = job.order() {
             state.registry.send(job.pos_server_id(), CloudFrame::Job(order));
         }
@@ -143,10 +144,16 @@ async fn repeat_unaccepted(state: &AppState, pause: Duration) -> Result<(), Stor
     Ok(())
 }
 
+/// Closes the links that are here of identities that are good no more, whoever revoked them, and whatever that
+/// one's clock says.
 async fn close_revoked(state: &AppState) -> Result<(), StoreError> {
+    let here = state.registry.devices();
+    if here.is_empty() {
+        return Ok(());
+    }
     let revoked = {
         let db = state.store.read().await?;
-        store::device::revoked_since(&db, Utc::now() - REVOCATION_WINDOW).await?
+        store::device::revoked_of(&db, &here).await?
     };
     if !revoked.is_empty() {
         state.registry.revoke(&revoked);

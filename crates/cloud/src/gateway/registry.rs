@@ -109,6 +109,11 @@ impl Registry {
         self.lock().iter().map(|(id, session)| (*id, session.epoch)).collect()
     }
 
+    /// The identities of the sessions that are here.
+    pub(crate) fn devices(&self) -> Vec<DeviceId> {
+        self.lock().values().map(|session| session.device).collect()
+    }
+
     /// Closes every session, one after the other over this time, and waits for their ends. Nobody comes in
     /// any more.
     pub(crate) async fn drain(&self, over: Duration) {

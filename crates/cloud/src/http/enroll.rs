@@ -54,6 +54,10 @@ async fn enroll(
     if enrolled.is_new {
         let target = format!("pos_server:{}", enrolled.pos_server_id);
         let store = Actor::Store(enrolled.pos_server_id);
+        if enrolled.replaces {
+            let entry = Entry::new(now, store, "device.revoked", target.clone());
+            audit::append(&tx, entry.with("reason", "enrolled_anew")).await?;
+        }
         let entry = Entry::new(now, store, "device.enrolled", target);
         audit::append(&tx, entry.with("device_id", json!(enrolled.device_id))).await?;
         tx.commit().await?;

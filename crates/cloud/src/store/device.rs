@@ -19,6 +19,9 @@ use crate::store::{StoreError, timeline};
 
 use enrollment_codes::Column as Code;
 
+/// How many ids one statement names.
+const CHUNK: usize = 500;
+
 /// What an enrollment gave.
 pub(crate) struct Enrollment {
     /// The identity.
@@ -31,6 +34,8 @@ pub(crate) struct Enrollment {
     pub time_zone: String,
     /// Whether it was made now. One whose answer was lost is given again.
     pub is_new: bool,
+    /// Whether an older identity was revoked for it.
+    pub replaces: bool,
 }
 
 /// Why a code gives no identity.
@@ -70,8 +75,8 @@ pub(crate) async fn enroll<C: ConnectionTrait>(
     let Some(outlet) = outlets::Entity::find_by_id(pos_server.outlet_id).one(tx).await? else {
         return Ok(Err(NoEnrollment::BadCode));
     };
-    let id = match device_id {
-        Some(id) => id,
+    let (id, replaces) = match device_id {
+        Some(id) => (id, false),
         None => take(tx, &code, public_key, now).await?,
     };
     Ok(Ok(Enrollment {
@@ -80,17 +85,18 @@ pub(crate) async fn enroll<C: ConnectionTrait>(
         outlet: outlet.name,
         time_zone: outlet.time_zone,
         is_new: device_id.is_none(),
+        replaces,
     }))
 }
 
-/// Makes an identity by a code that is good.
+/// Makes an identity by a code that is good; tells as well whether an older one was revoked for it.
 async fn take<C: ConnectionTrait>(
     tx: &C,
     code: &enrollment_codes::Model,
     public_key: &str,
     now: DateTime<Utc>,
-) -> Result<Uuid, StoreError> {
-    revoke_all(tx, code.pos_server_id.into(), now).await?;
+) -> Result<(Uuid, bool), StoreError> {
+    let replaces = revoke_all(tx, code.pos_server_id.into(), now).await?;
     let id = DeviceId::new().0;
     let device = devices::ActiveModel {
         id: Set(id),
@@ -107,7 +113,7 @@ async fn take<C: ConnectionTrait>(
         .filter(Code::CodeHash.eq(&code.code_hash))
         .exec(tx)
         .await?;
-    Ok(id)
+    Ok((id, replaces))
 }
 
 /// An identity.
@@ -166,19 +172,24 @@ async fn tell<C: ConnectionTrait>(
     timeline::append(tx, vec![(pos_server.into(), entry)], now).await
 }
 
-/// The identities that were revoked at `since` or later.
-pub(crate) async fn revoked_since<C: ConnectionTrait>(
+/// Of these identities those that were revoked.
+pub(crate) async fn revoked_of<C: ConnectionTrait>(
     conn: &C,
-    since: DateTime<Utc>,
+    ids: &[DeviceId],
 ) -> Result<Vec<DeviceId>, StoreError> {
-    let ids: Vec<Uuid> = devices::Entity::find()
-        .select_only()
-        .column(devices::Column::Id)
-        .filter(devices::Column::RevokedAt.gte(since))
-        .into_tuple()
-        .all(conn)
-        .await?;
-    Ok(ids.into_iter().map(DeviceId).collect())
+    let mut revoked = Vec::new();
+    for chunk in ids.chunks(CHUNK) {
+        let found: Vec<Uuid> = devices::Entity::find()
+            .select_only()
+            .column(devices::Column::Id)
+            .filter(devices::Column::Id.is_in(chunk.iter().map(|id| id.0)))
+            .filter(devices::Column::RevokedAt.is_not_null())
+            .into_tuple()
+            .all(conn)
+            .await?;
+        revoked.extend(found.into_iter().map(DeviceId));
+    }
+    Ok(revoked)
 }
 
 /// The identities that a POS server has had, newest first, older than `before`.

@@ -456,6 +456,22 @@ pub(crate) async fn unaccepted<C: ConnectionTrait>(
         .collect()
 }
 
+/// Jobs whose stores were told before `asked_before` that somebody wants them canceled, with the POS server of each.
+pub(crate) async fn uncanceled<C: ConnectionTrait>(
+    conn: &C,
+    asked_before: DateTime<Utc>,
+) -> Result<Vec<(JobId, PosServerId)>, StoreError> {
+    let ids: Vec<(Uuid, Uuid)> = jobs::Entity::find()
+        .select_only()
+        .columns([jobs::Column::Id, jobs::Column::PosServerId])
+        .filter(jobs::Column::State.eq(JobState::CancelRequested.as_str()))
+        .filter(jobs::Column::CancelRequestedAt.lt(asked_before))
+        .into_tuple()
+        .all(conn)
+        .await?;
+    Ok(ids.into_iter().map(|(id, pos_server)| (id.into(), pos_server.into())).collect())
+}
+
 /// When a queued job goes out: by when it must have ended.
 pub(crate) fn new_deadline(job: &StoredJob, now: DateTime<Utc>) -> DateTime<Utc> {
     job::deadline(job.spec.kind(), now)

@@ -139,4 +139,19 @@ async fn a_new_enrollment_revokes_the_old_identity_and_closes_its_link() {
     assert_eq!(offline["link"]["confidence"], "certain");
     let refused = heartbeat(&store, &store.signer.token(Utc::now())).await;
     assert_eq!(refused.problem(), (401, "credentials_revoked"));
+    let audit = admin.get("/admin/audit?action=device.revoked").await.body;
+    assert_eq!(
+        audit["items"][0]["target"],
+        format!("pos_server:{}", store.identity.pos_server_id),
+        "{audit}"
+    );
+}
+
+#[tokio::test]
+async fn a_link_is_closed_whatever_the_clock_of_who_revoked_its_identity_said() {
+    let cloud = Cloud::start().await;
+    let store = cloud.enrolled("Riga").await;
+    let mut line = store.connect().await;
+    cloud.sql("UPDATE devices SET revoked_at = '2020-01-01T00:00:00+00:00'").await;
+    assert_eq!(line.closed().await, close::CREDENTIALS_REVOKED);
 }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::Message;
 
 use crate::cluster::{Nats, Node};
-use crate::support::{ADMIN, Cloud, Line, SOON, hasty, hello, report};
+use crate::support::{ADMIN, Cloud, Line, PASSWORD, SOON, hasty, hello, report};
 
 /// Nothing is found by looking again: what happens, happens by a hint.
 fn hints_only() -> Patience {
@@ -392,4 +392,40 @@ async fn a_token_is_used_once_on_all_nodes_and_after_a_restart() {
     for token in [&once, &linked] {
         assert_eq!(beat(&a.base, token).await.problem(), (401, "unauthorized"));
     }
+}
+
+#[tokio::test]
+async fn a_wish_to_cancel_reaches_a_store_of_another_node_without_nats() {
+    let a = Cloud::with(hasty()).await;
+    let b = Node::beside(&a, hasty(), None).await;
+    let admin = a.admin().await;
+    let store = a.enrolled("Riga").await.at(&b.base);
+    let mut line = store.connect().await;
+    let id = admin.started(&store, &json!({"kind": "diagnose"})).await;
+    assert_eq!(line.job().await.id, id);
+    line.say(&ConnectorFrame::JobAccepted { id }).await;
+    admin.when_job(id, "in_progress").await;
+
+    admin.cancel(id).await;
+    // The job may have gone out twice before the store accepted it.
+    while line.hear().await != (CloudFrame::Cancel { id }) {}
+    let canceled = JobFinished { id, state: JobState::Canceled, result: None, error: None };
+    line.say(&ConnectorFrame::JobFinished(canceled)).await;
+    admin.when_job(id, "canceled").await;
+}
+
+#[tokio::test]
+async fn wrong_passwords_are_counted_across_nodes() {
+    let a = Cloud::with(hasty()).await;
+    let b = Node::beside(&a, hasty(), None).await;
+    a.add_user("anna@example.com", false).await;
+    let at = async |base: &str, password: &str| {
+        let body = json!({"email": "anna@example.com", "password": password});
+        let request = reqwest::Client::new().post(format!("{base}/api/v1/sessions")).json(&body);
+        crate::support::answer(request).await.status.as_u16()
+    };
+    for _ in 0..5 {
+        assert_eq!(tokio::join!(at(&a.base, "a guess"), at(&b.base, "another guess")), (401, 401));
+    }
+    assert_eq!(tokio::join!(at(&a.base, PASSWORD), at(&b.base, PASSWORD)), (429, 429));
 }
