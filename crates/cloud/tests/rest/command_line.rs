@@ -294,7 +294,8 @@ async fn archives_that_cannot_be_kept_are_told_at_the_start() {
 #[tokio::test]
 async fn a_service_token_is_printed_once_and_can_be_revoked() {
     let dir = TempDir::new().unwrap();
-    let data = place(&Backends::new().await);
+    let backends = Backends::new().await;
+    let data = place(&backends);
     let file = dir.path().join("fleet.csv");
     std::fs::write(
         &file,
