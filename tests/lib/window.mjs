@@ -11,11 +11,14 @@ import { atEnd } from './at-end.mjs';
 
 const pictures = path.join(path.dirname(fileURLToPath(import.meta.url)), '..', 'out');
 
+/** How long one command of the driver, one step of a story, may take, in ms: some never come back. */
+const PATIENCE = { command: 60_000, step: 120_000 };
+
 /** Opens the app with everything it keeps in `home`. Ends with the test. */
 export async function openWindow(t, home, { args = [] } = {}) {
   const port = await freePort();
   const service = spawn('WebKitWebDriver', [`--port=${port}`, '--host=127.0.0.1'], {
-    stdio: ['ignore', 'ignore', 'ignore'],
+    stdio: ['ignore', 'ignore', 'inherit'],
     env: { ...process.env, TAURI_AUTOMATION: 'true', TAURI_WEBVIEW_AUTOMATION: 'true', TILLWATCH_HOME: home },
   });
   service.exited = new Promise((resolve) => service.once('exit', resolve));
@@ -24,10 +27,14 @@ export async function openWindow(t, home, { args = [] } = {}) {
   const capabilities = new Capabilities();
   capabilities.set('browserName', 'wry');
   capabilities.set('webkitgtk:browserOptions', { binary: program('tillwatch'), args });
-  const driver = await new Builder()
+  const building = new Builder()
     .withCapabilities(capabilities)
     .usingServer(`http://127.0.0.1:${port}`)
     .build();
+  const driver = await within(PATIENCE.command, 'the window opens', building);
+  const execute = driver.execute.bind(driver);
+  driver.execute = (command) =>
+    within(PATIENCE.command, `the driver answers ${command.getName()}`, execute(command));
   let open = true;
   const close = async () => {
     if (!open) return;
@@ -128,6 +135,22 @@ export async function answerDialog(title, file) {
   await eventually(`the dialog ${title} closes`, () => (find().stdout.trim() === '' ? true : undefined));
 }
 
+/** What `work` gives, or an error that names it when it takes longer than `patience` ms. */
+async function within(patience, what, work) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(
+      () => reject(new Error(`${what}: did not happen in ${patience / 1000} s`)),
+      patience,
+    );
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Tries `look` until it gives something, at most 20 s; native windows and files tell nobody when they change. */
 export async function eventually(what, look, patience = 20_000) {
   const end = Date.now() + patience;
@@ -169,7 +192,7 @@ function listening(port) {
 export function story(t, picture) {
   return async (name, work) => {
     try {
-      await work();
+      await within(PATIENCE.step, 'the step', work());
       t.diagnostic(name);
     } catch (error) {
       picture();
