@@ -139,10 +139,7 @@ export async function answerDialog(title, file) {
 async function within(patience, what, work) {
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(
-      () => reject(new Error(`${what}: did not happen in ${patience / 1000} s`)),
-      patience,
-    );
+    timer = setTimeout(() => reject(new Error(`${what}: did not happen in ${patience / 1000} s`)), patience);
   });
   try {
     return await Promise.race([work, late]);
