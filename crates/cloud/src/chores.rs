@@ -36,7 +36,7 @@ pub(crate) struct Chores {
 
 impl Chores {
     /// Enters this node under its name, and begins.
-    pub(crate) async fn begin(state: &AppState, name: String) -> Result<Self, StoreError> {
+    pub(crate) async fn begin(state: &AppState, name: String) -> anyhow::Result<Self> {
         let lease = Lease::take(state, name).await?;
         let patience = &state.config.patience;
         let stop_writing = CancellationToken::new();

@@ -33,6 +33,7 @@ enum Kind {
 const ALL: &[(&str, Kind, &str)] = &[
     ("tillwatch_build_info", Kind::Gauge, "1, with the version as a label"),
     ("tillwatch_ready", Kind::Gauge, "1 when this node can serve, else 0"),
+    ("tillwatch_archives_ready", Kind::Gauge, "1 when archives can be stored, else 0"),
     ("tillwatch_links", Kind::Gauge, "Links of stores that end in this node"),
     ("tillwatch_hellos_total", Kind::Counter, "Links that were upgraded, by what their hello led to"),
     ("tillwatch_links_refused_total", Kind::Counter, "Links that were sent away before their upgrade"),

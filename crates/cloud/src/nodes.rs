@@ -1,8 +1,11 @@
 //! This process among those that serve the same cloud: its lease, and what becomes of the stores of a node
 //! whose lease ends. The rules are in `docs/adr/0006-nodes.md`.
 
+mod life;
+
 use std::collections::HashMap;
 
+use anyhow::Context;
 use chrono::{DateTime, Utc};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use uuid::Uuid;
@@ -10,6 +13,7 @@ use uuid::Uuid;
 use crate::state::AppState;
 use crate::store::entity::nodes;
 use crate::store::{self, StoreError, WriteTx};
+use life::Life;
 
 /// How often in a row a node may be found not renewed before it is taken for dead.
 const MISSED_RENEWALS: u32 = 4;
@@ -21,20 +25,26 @@ pub(crate) struct Lease {
     started_at: DateTime<Utc>,
     started: Instant,
     others: Others,
+    _life: Life,
 }
 
 impl Lease {
-    /// Enters the node under a name that no other has at the same time: host and port. A node of that name is
-    /// the life before this one. Stores that no living node holds are unknown from now on.
-    pub(crate) async fn take(state: &AppState, name: String) -> Result<Self, StoreError> {
+    /// Enters the node under a name for people. Nodes that lived in the same data directory and do no longer are
+    /// gone. Stores that no living node holds are unknown from now on.
+    pub(crate) async fn take(state: &AppState, name: String) -> anyhow::Result<Self> {
         let now = Utc::now();
+        let data_dir = &state.config.data_dir;
+        let in_use = || format!("the data directory {} can't be used", data_dir.display());
+        let life = Life::begin(data_dir, state.node_id).with_context(in_use)?;
         let mut tx = state.store.write().await?;
-        store::node::succeed(&*tx, &name).await?;
+        for earlier in life::ended(data_dir).with_context(in_use)? {
+            store::node::leave(&*tx, earlier).await?;
+        }
         store::node::enter(&*tx, state.node_id, &name, now, now).await?;
         forget_online(&mut tx, now).await?;
         tx.commit().await?;
         let (state, started) = (state.clone(), Instant::now());
-        Ok(Self { state, name, started_at: now, started, others: Others::default() })
+        Ok(Self { state, name, started_at: now, started, others: Others::default(), _life: life })
     }
 
     /// Renews the lease and looks after the stores of nodes that do not, until it is dropped.

@@ -77,7 +77,6 @@ impl Cloud {
         let address = listener.local_addr()?;
         tracing::info!(node, cloud_id = %state.cloud_id, %address, "serving");
         let closing = state.closing.clone();
-        // Two processes of one host have different ports; one that is restarted has the same.
         let chores = Chores::begin(&state, format!("{node}:{}", address.port())).await?;
         let poll = tokio::spawn(follow_other_processes(state.clone()));
         let watched = CancellationToken::new();

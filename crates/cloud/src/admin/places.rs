@@ -5,8 +5,9 @@ use tillwatch_protocol::error::FieldError;
 use tillwatch_protocol::ids::{ChainId, OutletId, PosServerId};
 use tillwatch_protocol::link::version::PosVersion;
 use tillwatch_protocol::rest::admin::{NewOutlet, OutletEdit};
+use tillwatch_protocol::rest::service_token::TokenScope;
 
-use super::AdminError;
+use super::{AdminError, service_tokens};
 use crate::domain::audit::{Actor, Entry};
 use crate::domain::fleet;
 use crate::store::entity::{chains, outlets, pos_servers};
@@ -52,7 +53,7 @@ pub(crate) async fn rename_chain(
     Ok(())
 }
 
-/// Deletes a chain that has neither outlets nor loyalty data.
+/// Deletes a chain that has neither outlets nor loyalty data; its service tokens end.
 pub(crate) async fn delete_chain(
     tx: &mut WriteTx,
     actor: Actor,
@@ -67,7 +68,8 @@ pub(crate) async fn delete_chain(
     }
     let entry = Entry::new(now, actor, "chain.deleted", format!("chain:{}", row.id));
     audit::append(tx, entry.with("name", row.name.as_str())).await?;
-    chain::delete(tx, row.id.into(), now).await?;
+    service_tokens::revoke_all_for(tx, actor, TokenScope::Chain(row.id.into()), now).await?;
+    chain::delete(tx, row.id.into()).await?;
     Ok(())
 }
 
@@ -174,7 +176,7 @@ pub(crate) async fn rename_pos_server(
     Ok(())
 }
 
-/// Removes a POS server with everything that waits for it.
+/// Removes a POS server with everything that waits for it; its service tokens end.
 pub(crate) async fn remove_pos_server(
     tx: &mut WriteTx,
     actor: Actor,
@@ -183,6 +185,7 @@ pub(crate) async fn remove_pos_server(
 ) -> Result<(), AdminError> {
     let entry = Entry::new(now, actor, "pos_server.removed", format!("pos_server:{}", row.id));
     audit::append(tx, entry.with("name", row.name.as_str())).await?;
+    service_tokens::revoke_all_for(tx, actor, TokenScope::PosServer(row.id.into()), now).await?;
     keep::remove(tx, row, now).await?;
     Ok(())
 }

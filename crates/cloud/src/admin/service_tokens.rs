@@ -60,6 +60,19 @@ pub(crate) async fn named(tx: &WriteTx, name: &str) -> Result<ServiceToken, Admi
     token.ok_or_else(|| AdminError::NotFound { what: "token", name: name.into() })
 }
 
+/// Revokes the tokens that are good for what is about to be removed.
+pub(crate) async fn revoke_all_for(
+    tx: &WriteTx,
+    actor: Actor,
+    scope: TokenScope,
+    now: DateTime<Utc>,
+) -> Result<(), AdminError> {
+    for token in service_token::good_for(tx, scope).await? {
+        revoke(tx, actor, token, now).await?;
+    }
+    Ok(())
+}
+
 /// Revokes a token. It is refused from the next request on.
 pub(crate) async fn revoke(
     tx: &WriteTx,

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use async_nats::connection::State;
-use async_nats::{Client, ConnectOptions, Event, Request, RequestErrorKind, ServerAddr, Subject};
+use async_nats::{Client, ConnectOptions, Event, Message, Request, RequestErrorKind, ServerAddr, Subject};
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -90,8 +90,8 @@ impl Sender {
 }
 
 impl Nats {
-    /// Begins to connect, and goes on trying until every clone is dropped. Fails only for an address that
-    /// is none.
+    /// Begins to connect, and goes on trying until every clone is dropped. Where NATS answers, this node hears the
+    /// others from now on; where it does not, the wait is short. Fails only for an address that is none.
     pub(crate) async fn connect(
         url: &str,
         sender: Sender,
@@ -101,14 +101,16 @@ impl Nats {
         let servers: Vec<ServerAddr> =
             url.split(',').map(str::parse).collect::<Result<_, _>>().context("nats-url can't be read")?;
         let client = options(&servers, &sender).connect(servers).await.context("connecting to NATS")?;
+        let mine = client.subscribe(sender.subject_of(sender.node)).await?;
+        let everybody = client.subscribe(sender.subject_of_all()).await?;
+        // Before the first link is taken in, or hints about it would be lost.
+        let _ = tokio::time::timeout(CONNECT, client.flush()).await;
         let (outgoing, hints) = mpsc::channel(WAITING);
         let nats = Self { outgoing, client: client.clone(), sender: sender.clone() };
         tokio::spawn(async move {
             let seen = SeenTokens::new(Utc::now());
             let wire = Wire { client, sender, bus, registry, seen };
-            if let Err(error) = wire.run(hints).await {
-                tracing::error!(error = format!("{error:#}"), "hints no longer come from NATS");
-            }
+            wire.run(hints, futures_util::stream::select(mine, everybody)).await;
         });
         Ok(nats)
     }
@@ -198,17 +200,18 @@ struct Wire {
 }
 
 impl Wire {
-    async fn run(self, mut hints: mpsc::Receiver<(Uuid, Hint)>) -> anyhow::Result<()> {
-        let mine = self.client.subscribe(self.sender.subject_of(self.sender.node)).await?;
-        let everybody = self.client.subscribe(self.sender.subject_of_all()).await?;
-        let mut incoming = futures_util::stream::select(mine, everybody);
+    async fn run(
+        self,
+        mut hints: mpsc::Receiver<(Uuid, Hint)>,
+        mut incoming: impl Stream<Item = Message> + Unpin,
+    ) {
         let mut committed = self.bus.committed();
         let mut told_bad = false;
         loop {
             tokio::select! {
                 hint = hints.recv() => match hint {
                     Some((node, hint)) => self.publish(self.sender.subject_of(node), &hint).await,
-                    None => return Ok(()),
+                    None => return,
                 },
                 Ok(()) = committed.changed() => {
                     let revision = *committed.borrow_and_update();

@@ -39,6 +39,8 @@ struct Waiting {
     reports: HashMap<PosServerId, Reported>,
     ends: HashMap<PosServerId, Ended>,
     asked: Vec<Change>,
+    /// Whether losses were written that were not looked at again since.
+    review: bool,
 }
 
 /// What a store reported.
@@ -110,7 +112,7 @@ impl Inbox {
 
     /// How much of what waits.
     pub(crate) fn waiting(&self) -> [(&'static str, usize); 4] {
-        let Waiting { alive, reports, ends, asked } = &*self.lock();
+        let Waiting { alive, reports, ends, asked, .. } = &*self.lock();
         [("alive", alive.len()), ("reports", reports.len()), ("ends", ends.len()), ("asked", asked.len())]
     }
 
@@ -135,10 +137,17 @@ impl Inbox {
                 return Err(error);
             }
             metrics::batch_written(changes.len());
+            self.lock().review |= changes.iter().any(|change| matches!(change, Change::End(..)));
             for change in changes {
                 change.answer();
             }
             changes = rest;
+        }
+        if std::mem::take(&mut self.lock().review)
+            && let Err(error) = change::review(store).await
+        {
+            self.lock().review = true;
+            return Err(error);
         }
         Ok(())
     }
@@ -153,7 +162,8 @@ impl Waiting {
     /// Everything, in an order in which it can have happened: a session that asks to begin is newer than
     /// one whose end is told, and what is asked in a session is newer than what was told in it.
     fn take(&mut self) -> Vec<Change> {
-        let Self { alive, reports, ends, asked } = std::mem::take(self);
+        let Self { alive, reports, ends, asked, review } = std::mem::take(self);
+        self.review = review;
         let (answering, silent): (Vec<_>, Vec<_>) = alive.into_iter().partition(|(_, answers)| *answers);
         let mut changes = Vec::with_capacity(2 + reports.len() + ends.len() + asked.len());
         for (stores, pos_answers) in [(answering, true), (silent, false)] {
@@ -368,6 +378,33 @@ mod tests {
         let store = Store::open(folder.path(), None).await.unwrap();
         inbox.write(&store).await.unwrap();
         assert_eq!(link_states(&store).await, ["unknown"]);
+    }
+
+    #[tokio::test]
+    async fn nodes_that_see_too_few_losses_each_find_the_outage_together() {
+        let (_folder, store, devices) = with_stores(6).await;
+        begin_all(&Inbox::default(), &store, &devices).await;
+        let lose = |devices: &[Device]| {
+            let end = |device: &Device| {
+                let presence = presence::after(&presence::End::Broken, Utc::now()).unwrap();
+                let ended = Ended { epoch: 1, presence, at: Utc::now(), heard_at: Utc::now() };
+                Change::End(device.pos_server_id, ended)
+            };
+            devices.iter().map(end).collect::<Vec<_>>()
+        };
+        let (mut here, mut there) = (lose(&devices[..3]), lose(&devices[3..]));
+        // Neither sees what the other is about to write.
+        change::judge(&store, &mut here).await.unwrap();
+        change::judge(&store, &mut there).await.unwrap();
+        change::write_together(&store, &mut here).await.unwrap();
+        change::review(&store).await.unwrap();
+        change::write_together(&store, &mut there).await.unwrap();
+        let causes =
+            async || rows(&store).await.into_iter().map(|row| row.cause.unwrap()).collect::<Vec<_>>();
+        assert_eq!(causes().await, ["connection_lost"; 6]);
+
+        change::review(&store).await.unwrap();
+        assert_eq!(causes().await, ["outage_nearby"; 6]);
     }
 
     #[tokio::test]

@@ -35,8 +35,9 @@ async fn healthz() -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// The process can serve: it is not stopping, its database can be read and written, and archives can be stored.
-/// The problem's `failing` names what it is that can't: `stopping`, `database_read`, `database_write`, `archives`.
+/// The process can serve: it is not stopping, and its database can be read and written. The problem's `failing` names
+/// what it is that can't: `stopping`, `database_read`, `database_write`. Archives that can't be stored are told by
+/// the metric `tillwatch_archives_ready` alone: everything else can be served without, and no node could do better.
 #[utoipa::path(
     get, path = "/readyz", operation_id = "get_readyz", tag = "health", security(()),
     responses((status = 204, description = "It can serve")),
@@ -63,14 +64,18 @@ pub(crate) async fn failing(state: &AppState) -> Vec<&'static str> {
     if state.shutdown.is_cancelled() {
         return vec!["stopping"];
     }
-    let Health { database, archives } = &*state.health;
-    let (read, write, archives) = tokio::join!(
+    let (read, write) = tokio::join!(
         within("database_read", READ, state.store.revision()),
-        known(database, within("database_write", WRITE, state.store.probe(Utc::now()))),
-        known(archives, within("archives", ARCHIVES, state.blobs.put(PROBE, Bytes::from_static(b"ready")))),
+        known(&state.health.database, within("database_write", WRITE, state.store.probe(Utc::now()))),
     );
-    let parts = [("database_read", read), ("database_write", write), ("archives", archives)];
+    let parts = [("database_read", read), ("database_write", write)];
     parts.into_iter().filter(|(_, works)| !works).map(|(part, _)| part).collect()
+}
+
+/// Whether archives can be stored.
+pub(crate) async fn takes_archives(state: &AppState) -> bool {
+    let put = state.blobs.put(PROBE, Bytes::from_static(b"ready"));
+    known(&state.health.archives, within("archives", ARCHIVES, put)).await
 }
 
 /// Tries something unless it was tried a moment ago. Who comes meanwhile waits for the same try.
@@ -94,9 +99,9 @@ async fn within<T, E: Into<anyhow::Error>>(
     match tokio::time::timeout(patience, attempt).await {
         Ok(Ok(_)) => return true,
         Ok(Err(error)) => {
-            tracing::error!(part, error = format!("{:#}", error.into()), "this process can't serve");
+            tracing::error!(part, error = format!("{:#}", error.into()), "a part of the cloud does not work");
         }
-        Err(_) => tracing::error!(part, "this process can't serve: no answer in time"),
+        Err(_) => tracing::error!(part, "a part of the cloud gives no answer in time"),
     }
     false
 }

@@ -6,9 +6,10 @@ mod rates;
 use std::time::{Duration, Instant};
 
 use axum::extract::{DefaultBodyLimit, State};
+use chrono::Utc;
 use serde_json::json;
 use tillwatch_protocol::error::ErrorCode;
-use tillwatch_protocol::ids::PosServerId;
+use tillwatch_protocol::ids::{PosServerId, UserId};
 use tillwatch_protocol::link::MAX_FRAME_BYTES;
 use tillwatch_protocol::link::frame::{CloudFrame, RelayFailure, RelayOrder};
 use tillwatch_protocol::rest::pos_server::LinkState;
@@ -19,6 +20,7 @@ use utoipa_axum::routes;
 pub(crate) use rates::Rates;
 
 use crate::domain;
+use crate::domain::audit::{Actor, Entry};
 use crate::error::{ApiError, ApiResult};
 use crate::gateway::{self, Unanswered};
 use crate::http::extract::Json;
@@ -26,7 +28,7 @@ use crate::metrics;
 use crate::state::AppState;
 use crate::store;
 use crate::store::entity::pos_servers;
-use caller::Caller;
+use caller::{Caller, CallerId};
 
 /// A body that becomes a frame: as large, and some room for blanks between its words.
 const MAX_BODY_BYTES: usize = 2 * MAX_FRAME_BYTES;
@@ -75,6 +77,9 @@ async fn carry(state: &AppState, caller: &Caller, request: RelayRequest) -> ApiR
         let detail = "Path and body do not fit into the 64 KiB of a frame.";
         return Err(ApiError::new(ErrorCode::PayloadTooLarge, detail));
     }
+    if let CallerId::User(user) = caller.id {
+        note(state, user, to, &frame).await?;
+    }
     let patience = Duration::from_millis(timeout_ms.into());
     let mut answer = gateway::ask(&state.registry, to, id, text, patience).await;
     if let (Err(Unanswered::NoLink), CloudFrame::Relay(order)) = (&answer, frame) {
@@ -118,6 +123,21 @@ async fn carry(state: &AppState, caller: &Caller, request: RelayRequest) -> ApiR
             ApiError::new(ErrorCode::RelayRefused, detail)
         }
     })
+}
+
+/// Writes down that a person asks a store. Programs of third parties ask many times a minute, and what each may ask
+/// is written down with its token.
+async fn note(state: &AppState, user: UserId, to: PosServerId, frame: &CloudFrame) -> ApiResult<()> {
+    let CloudFrame::Relay(order) = frame else { return Ok(()) };
+    // A query may name guests.
+    let path = order.path.split('?').next().unwrap_or_default();
+    let entry = Entry::new(Utc::now(), Actor::User(user), "relay.sent", format!("pos_server:{to}"))
+        .with("method", json!(order.method))
+        .with("path", path);
+    let tx = state.store.write().await?;
+    store::audit::append(&tx, entry).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Why a store without a link can't be asked, with what is known of the link.

@@ -161,7 +161,13 @@ async fn enter(
             }
             Some(account) => {
                 let user = account.user;
-                if sso::is_same(&tx, &claimed.issuer, &claimed.subject, user.id, now).await? {
+                let account = sso::recognise(&tx, &claimed.issuer, &claimed.subject, user.id, now).await?;
+                if account == sso::Account::First {
+                    let target = format!("user:{}", user.id);
+                    let entry = Entry::new(now, Actor::User(user.id), "user.sso_linked", target);
+                    audit::append(&tx, entry.with("provider", id.as_str())).await?;
+                }
+                if account != sso::Account::Foreign {
                     let how = session::Entrance { method: "sso", provider: Some(id), address };
                     return session::begin(tx, user, &how, now).await;
                 }

@@ -107,8 +107,10 @@ async fn scrape(State(scraper): State<Arc<Scraper>>) -> impl IntoResponse {
     for (what, waiting) in state.inbox.waiting() {
         gauge!("tillwatch_inbox_waiting", "what" => what).set(waiting as f64);
     }
-    let failing = Box::pin(health::failing(state)).await;
+    let (failing, archives) =
+        tokio::join!(Box::pin(health::failing(state)), Box::pin(health::takes_archives(state)));
     gauge!("tillwatch_ready").set(f64::from(failing.is_empty()));
+    gauge!("tillwatch_archives_ready").set(f64::from(archives));
     process::read();
     let counting = async {
         count_jobs(state).await?;

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::entity::{chains, loyalty_changes, loyalty_rows, outlets, pos_servers};
 use super::pos_server::texts;
-use super::{StoreError, WriteTx, grant, service_token};
+use super::{StoreError, WriteTx, grant};
 use crate::domain::permission::Reach;
 use crate::domain::pos_server::{fold, version_key};
 
@@ -153,10 +153,9 @@ pub(crate) async fn content(db: &impl ConnectionTrait, id: ChainId) -> Result<(u
     Ok((outlets, rows))
 }
 
-/// Deletes an empty chain with the grants for it; its service tokens end.
-pub(crate) async fn delete(tx: &mut WriteTx, id: ChainId, now: DateTime<Utc>) -> Result<(), StoreError> {
+/// Deletes an empty chain with the grants for it.
+pub(crate) async fn delete(tx: &mut WriteTx, id: ChainId) -> Result<(), StoreError> {
     grant::delete_of_chain(tx, id).await?;
-    service_token::revoke_of_chain(tx, id, now).await?;
     // Nobody is left to take them: they told POS servers which rows went.
     loyalty_changes::Entity::delete_many()
         .filter(loyalty_changes::Column::ChainId.eq(id.0))

@@ -45,15 +45,9 @@ pub(crate) async fn all<C: ConnectionTrait>(conn: &C) -> Result<Vec<nodes::Model
     Ok(nodes::Entity::find().all(conn).await?)
 }
 
-/// Ends the lease of a node that stops.
+/// Ends the lease of a node that stops, or has stopped.
 pub(crate) async fn leave<C: ConnectionTrait>(tx: &C, id: Uuid) -> Result<(), StoreError> {
     nodes::Entity::delete_by_id(id).exec(tx).await?;
-    Ok(())
-}
-
-/// Ends the leases of nodes with this name: who starts under it takes their place.
-pub(crate) async fn succeed<C: ConnectionTrait>(tx: &C, name: &str) -> Result<(), StoreError> {
-    nodes::Entity::delete_many().filter(nodes::Column::Name.eq(name)).exec(tx).await?;
     Ok(())
 }
 

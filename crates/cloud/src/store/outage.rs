@@ -67,12 +67,31 @@ pub(crate) async fn judge<C: ConnectionTrait>(
         }
     }
     endings.retain(|ending| matches!(ending.presence.cause, Some(ConnectionLost | OutageNearby)));
-    let Some(now) = endings.iter().map(|ending| ending.at).max() else { return Ok(Vec::new()) };
+    match endings.iter().map(|ending| ending.at).max() {
+        Some(latest) => in_common(tx, endings, latest).await,
+        None => Ok(Vec::new()),
+    }
+}
 
+/// What is to be put right of losses that are written: other nodes may have written parts of the same meanwhile.
+pub(crate) async fn review<C: ConnectionTrait>(
+    db: &C,
+    now: DateTime<Utc>,
+) -> Result<Vec<Correction>, StoreError> {
+    in_common(db, Vec::new(), now).await
+}
+
+/// What losses of the last minute, and endings, have in common.
+async fn in_common<C: ConnectionTrait>(
+    tx: &C,
+    endings: Vec<Ending<'_>>,
+    now: DateTime<Utc>,
+) -> Result<Vec<Correction>, StoreError> {
     let earlier = lost_since(tx, now - WINDOW).await?;
     if earlier.len() + endings.len() < LEAST {
         return Ok(Vec::new());
     }
+    let ids: Vec<Uuid> = endings.iter().map(|ending| ending.id.0).collect();
     let places = places(tx, &ids).await?;
     let mut losses: Vec<Loss> = earlier.iter().map(|lost| lost.loss(now)).collect();
     losses.extend(endings.iter().filter_map(|ending| {

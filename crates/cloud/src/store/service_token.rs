@@ -100,18 +100,15 @@ pub(super) async fn chain_of(db: &impl ConnectionTrait, id: Uuid) -> Result<Opti
     Ok(pos_servers::Entity::find_by_id(pos_server).one(db).await?.map(|row| row.chain_id))
 }
 
-/// Ends the tokens of a POS server that is removed.
-pub(super) async fn revoke_of_pos_server(
-    tx: &WriteTx,
-    id: PosServerId,
-    now: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    revoke_where(tx, Column::PosServerId.eq(id.0), now).await
-}
-
-/// Ends the tokens of a chain that is deleted.
-pub(super) async fn revoke_of_chain(tx: &WriteTx, id: ChainId, now: DateTime<Utc>) -> Result<(), StoreError> {
-    revoke_where(tx, Column::ChainId.eq(id.0), now).await
+/// The tokens that are good for exactly this.
+pub(crate) async fn good_for(tx: &WriteTx, scope: TokenScope) -> Result<Vec<ServiceToken>, StoreError> {
+    let of = match scope {
+        TokenScope::PosServer(id) => Column::PosServerId.eq(id.0),
+        TokenScope::Chain(id) => Column::ChainId.eq(id.0),
+    };
+    let rows =
+        service_tokens::Entity::find().filter(of).filter(Column::RevokedAt.is_null()).all(&**tx).await?;
+    rows.into_iter().map(to_wire).collect()
 }
 
 /// The token that is good and has this name or id.
@@ -127,13 +124,9 @@ pub(crate) async fn named(db: &impl ConnectionTrait, text: &str) -> Result<Optio
 
 /// Ends a token.
 pub(crate) async fn revoke(tx: &WriteTx, id: ServiceTokenId, now: DateTime<Utc>) -> Result<(), StoreError> {
-    revoke_where(tx, Column::Id.eq(id.0), now).await
-}
-
-async fn revoke_where(tx: &WriteTx, which: SimpleExpr, now: DateTime<Utc>) -> Result<(), StoreError> {
     service_tokens::Entity::update_many()
         .set(service_tokens::ActiveModel { revoked_at: Set(Some(now)), ..Default::default() })
-        .filter(which)
+        .filter(Column::Id.eq(id.0))
         .filter(Column::RevokedAt.is_null())
         .exec(&**tx)
         .await?;

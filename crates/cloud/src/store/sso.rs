@@ -36,17 +36,28 @@ pub(crate) async fn take(
     Ok(found)
 }
 
-/// Whether an account at a provider may be this user; remembers it the first time.
+/// An account at a provider, as far as it may be a user's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Account {
+    /// It is the user's.
+    Known,
+    /// It is the user's from now on: there was none at this issuer.
+    First,
+    /// It is somebody else's, or the user has another.
+    Foreign,
+}
+
+/// Whether an account at a provider is this user's; remembers it the first time.
 ///
 /// A user has one account at an issuer and an account is one user: an e-mail that a provider gave to
 /// somebody else does not bring that somebody in.
-pub(crate) async fn is_same(
+pub(crate) async fn recognise(
     tx: &WriteTx,
     issuer: &str,
     subject: &str,
     user: UserId,
     now: DateTime<Utc>,
-) -> Result<bool, StoreError> {
+) -> Result<Account, StoreError> {
     let of_user = sso_identities::Column::UserId.eq(user.0);
     let known = sso_identities::Entity::find()
         .filter(sso_identities::Column::Issuer.eq(issuer))
@@ -54,7 +65,8 @@ pub(crate) async fn is_same(
         .all(&**tx)
         .await?;
     if let Some(first) = known.first() {
-        return Ok(known.len() == 1 && first.user_id == user.0 && first.subject == subject);
+        let same = known.len() == 1 && first.user_id == user.0 && first.subject == subject;
+        return Ok(if same { Account::Known } else { Account::Foreign });
     }
     let row = sso_identities::ActiveModel {
         issuer: Set(issuer.to_owned()),
@@ -63,7 +75,7 @@ pub(crate) async fn is_same(
         created_at: Set(now),
     };
     sso_identities::Entity::insert(row).exec_without_returning(&**tx).await?;
-    Ok(true)
+    Ok(Account::First)
 }
 
 /// Forgets which accounts a user has; tells how many those were.
@@ -119,16 +131,16 @@ mod tests {
         let store = Store::open(dir.path(), None).await.unwrap();
         let (anna, boris, now) = (UserId::new(), UserId::new(), Utc::now());
         let tx = store.write().await.unwrap();
-        let is = async |issuer, subject, user| is_same(&tx, issuer, subject, user, now).await.unwrap();
+        let is = async |issuer, subject, user| recognise(&tx, issuer, subject, user, now).await.unwrap();
 
-        assert!(is("here", "1", anna).await);
-        assert!(is("here", "1", anna).await);
-        assert!(!is("here", "2", anna).await, "another account with her e-mail");
-        assert!(!is("here", "1", boris).await, "her account with his e-mail");
-        assert!(is("there", "2", anna).await);
-        assert!(is("here", "2", boris).await);
-        assert!(!is("here", "2", anna).await, "two rows that both speak against it");
+        assert_eq!(is("here", "1", anna).await, Account::First);
+        assert_eq!(is("here", "1", anna).await, Account::Known);
+        assert_eq!(is("here", "2", anna).await, Account::Foreign, "another account with her e-mail");
+        assert_eq!(is("here", "1", boris).await, Account::Foreign, "her account with his e-mail");
+        assert_eq!(is("there", "2", anna).await, Account::First);
+        assert_eq!(is("here", "2", boris).await, Account::First);
+        assert_eq!(is("here", "2", anna).await, Account::Foreign, "two rows that both speak against it");
         assert_eq!(forget(&tx, anna).await.unwrap(), 2);
-        assert!(is("here", "3", anna).await);
+        assert_eq!(is("here", "3", anna).await, Account::First);
     }
 }

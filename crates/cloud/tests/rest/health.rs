@@ -62,14 +62,6 @@ async fn each_part_that_fails_is_named_and_comes_back_by_itself() {
     sql(dir.path(), "ALTER TABLE elsewhere RENAME TO revision").await;
     until(&base, &Value::Null).await;
 
-    let archives = dir.path().join("archives");
-    std::fs::remove_dir_all(&archives).unwrap();
-    std::fs::write(&archives, "not a folder").unwrap();
-    until(&base, &json!(["archives"])).await;
-    std::fs::remove_file(&archives).unwrap();
-    std::fs::create_dir(&archives).unwrap();
-    until(&base, &Value::Null).await;
-
     shutdown.cancel();
     serving.await.unwrap().unwrap();
 }

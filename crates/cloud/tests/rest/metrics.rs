@@ -35,7 +35,7 @@ struct Watched {
     metrics: String,
     store: Store,
     http: Client,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Watched {
@@ -70,7 +70,7 @@ impl Watched {
         let store = Store::open(dir.path(), None).await.unwrap();
         let password = Some(PASSWORD.to_owned());
         admin::add_user(&store, ADMIN, "Admin", true, password, Utc::now()).await.unwrap();
-        Self { process, base, metrics, store, http: Client::new(), _dir: dir }
+        Self { process, base, metrics, store, http: Client::new(), dir }
     }
 
     async fn scrape(&self) -> Samples {
@@ -146,6 +146,26 @@ fn parse(text: &str) -> Samples {
         }
     }
     samples
+}
+
+#[tokio::test]
+async fn archives_that_cannot_be_stored_are_told_and_take_no_node_out_of_service() {
+    let cloud = Watched::start().await;
+    let archives = cloud.dir.path().join("archives");
+    let are = |ready: f64| move |samples: &Samples| sum(samples, "tillwatch_archives_ready", &[]) == ready;
+    cloud.until(are(1.0)).await;
+
+    std::fs::remove_dir_all(&archives).unwrap();
+    std::fs::write(&archives, "not a folder").unwrap();
+    cloud.until(are(0.0)).await;
+    let readyz = cloud.base.replace("/api/v1", "/readyz");
+    let ready = cloud.http.get(readyz).send().await.unwrap();
+    assert_eq!(ready.status(), StatusCode::NO_CONTENT);
+    assert_eq!(sum(&cloud.scrape().await, "tillwatch_ready", &[]), 1.0);
+
+    std::fs::remove_file(&archives).unwrap();
+    std::fs::create_dir(&archives).unwrap();
+    cloud.until(are(1.0)).await;
 }
 
 /// The sum over all series of a metric that have all these labels.

@@ -64,7 +64,9 @@ impl Node {
 
     /// Ends it without a goodbye to anybody.
     pub(crate) fn kill(mut self) {
-        self.runtime.take().unwrap().shutdown_background();
+        let runtime = self.runtime.take().unwrap();
+        // The locks of a process that is gone are free.
+        std::thread::spawn(move || runtime.shutdown_timeout(SOON)).join().unwrap();
     }
 
     /// Tells it to stop.

@@ -161,6 +161,23 @@ async fn a_node_that_dies_takes_no_job_with_it() {
 }
 
 #[tokio::test]
+async fn a_node_that_starts_takes_the_place_of_its_earlier_life_at_once() {
+    let a = Cloud::with(hints_only()).await;
+    let b = Node::beside(&a, hints_only(), None).await;
+    let admin = a.admin().await;
+    let (on_a, on_b) = (a.enrolled("Riga").await, a.enrolled("Tartu").await);
+    let _stays = on_a.connect().await;
+    let _line = on_b.at(&b.base).connect().await;
+    admin.when(&on_b, link("online")).await;
+    b.kill();
+
+    // Nobody's lease runs out here, and the address is another.
+    let _c = Node::beside(&a, hints_only(), None).await;
+    admin.when(&on_b, link("unknown")).await;
+    assert_eq!(admin.status(&on_a).await["link"]["state"], "online");
+}
+
+#[tokio::test]
 async fn a_store_that_does_not_come_back_from_a_dead_node_is_offline() {
     let patience = Patience { return_after_start: Duration::from_millis(600), ..hasty() };
     let a = Cloud::with(patience.clone()).await;

@@ -13,7 +13,7 @@ use crate::domain::job;
 use crate::domain::presence::Presence;
 use crate::http::device::Device;
 use crate::store::job::StoredJob;
-use crate::store::outage::{self, Ending};
+use crate::store::outage::{self, Correction, Ending};
 use crate::store::presence::{self, Arrival, Begun};
 use crate::store::timeline::Following;
 use crate::store::token::Token;
@@ -233,6 +233,21 @@ pub(super) async fn judge(store: &Store, changes: &mut [Change]) -> Result<(), S
         let db = store.read().await?;
         outage::judge(&db, endings, now).await?
     };
+    put_right(store, &corrections, now).await
+}
+
+/// Looks again at what was lost in the last minute, now that this node's part of it is written: of nodes that each
+/// see too few losses to tell, the one that looks last sees those of all.
+pub(super) async fn review(store: &Store) -> Result<(), StoreError> {
+    let now = Utc::now();
+    let corrections = {
+        let db = store.read().await?;
+        outage::review(&db, now).await?
+    };
+    put_right(store, &corrections, now).await
+}
+
+async fn put_right(store: &Store, corrections: &[Correction], now: DateTime<Utc>) -> Result<(), StoreError> {
     if corrections.is_empty() {
         return Ok(());
     }
@@ -240,7 +255,7 @@ pub(super) async fn judge(store: &Store, changes: &mut [Change]) -> Result<(), S
     let revision = tx.next_revision().await?;
     let ids = corrections.iter().map(|correction| correction.id).collect();
     let following = Following::begin(&*tx, ids).await?;
-    outage::correct(&*tx, &corrections, revision).await?;
+    outage::correct(&*tx, corrections, revision).await?;
     following.end(&*tx, now).await?;
     tx.commit().await
 }

@@ -17,7 +17,7 @@ use crate::domain::job::Change;
 use crate::domain::permission::Reach;
 use crate::domain::pos_server::fold;
 use crate::store::entity::{archives, chains, outlets, pos_servers, removals};
-use crate::store::{StoreError, WriteTx, backup, device, grant, job, service_token, timeline, to_text};
+use crate::store::{StoreError, WriteTx, backup, device, grant, job, timeline, to_text};
 
 /// Where a page of POS servers ends: the folded names of chain, outlet and POS server, and its id.
 pub(crate) type Position = (String, String, String, Uuid);
@@ -123,7 +123,6 @@ pub(crate) async fn remove(
         .await?;
     device::revoke_all(&**tx, id, now).await?;
     device::forget_codes(&**tx, id).await?;
-    service_token::revoke_of_pos_server(tx, id, now).await?;
     timeline::forget(&**tx, id).await?;
     backup::forget(&**tx, id).await?;
     let removal = removals::ActiveModel {
