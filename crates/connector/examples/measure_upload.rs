@@ -81,9 +81,9 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn prepare(cloud: &Url, ca: &Path, code: &str, email: &str, data_dir: &Path) -> anyhow::Result<Value> {
-    identity::enroll(cloud.as_str(), code, Some(ca), data_dir).await?;
+    identity::enroll(cloud.as_str(), code, Some(ca), None, data_dir).await?;
     let identity = identity::load(data_dir)?;
-    let http = Transport::new(Some(ca))?.http;
+    let http = Transport::new(Some(ca), None)?.http;
     let password = std::env::var("TILLWATCH_BENCH_PASSWORD").context("there is no password")?;
     let post = async |call: &str, token: Option<&str>, body: Value| {
         let mut request = http.post(cloud.join(&format!("/api/v1/{call}"))?).json(&body);
@@ -116,7 +116,7 @@ fn write(file: &Path, bytes: usize) -> anyhow::Result<Value> {
 }
 
 async fn send(store: &Store, file: &Path, killed: bool) -> anyhow::Result<Value> {
-    let client = CloudClient::new(&identity::load(&store.data_dir)?, Transport::new(Some(&store.ca))?)?;
+    let client = CloudClient::new(&identity::load(&store.data_dir)?, Transport::new(Some(&store.ca), None)?)?;
     let content = fs::read(file)?;
     let half = content.len() as u64 / 2;
     // A job's parts are hashed when they are written.

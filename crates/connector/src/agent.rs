@@ -204,7 +204,8 @@ impl Agent {
             shared
         } else {
             let ca = config.ca.as_ref().map(|ca| data_dir.join(ca));
-            Transport::new(ca.or_else(|| identity::ca_file(&data_dir)).as_deref())?
+            let ca = ca.or_else(|| identity::ca_file(&data_dir));
+            Transport::new(ca.as_deref(), config.proxy.as_ref())?
         };
         let client = CloudClient::new(&identity, transport)?;
         let fail = |what| {

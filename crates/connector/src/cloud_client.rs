@@ -14,6 +14,8 @@ use tillwatch_protocol::device::{BadKey, Identity, Signer};
 use tillwatch_protocol::error::{ErrorCode, Problem};
 use url::Url;
 
+use crate::proxy::{Proxies, ProxyAddress};
+
 /// How long a connection may take to come about.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a transfer may stand still.
@@ -31,6 +33,8 @@ pub struct Transport {
     pub local: reqwest::Client,
     /// For the link.
     pub tls: Arc<rustls::ClientConfig>,
+    /// For both.
+    pub(crate) proxies: Proxies,
 }
 
 /// Why there is no transport.
@@ -53,8 +57,9 @@ pub enum TransportError {
 }
 
 impl Transport {
-    /// Trusts the system's roots and the certificates in `ca`, a PEM file.
-    pub fn new(ca: Option<&Path>) -> Result<Self, TransportError> {
+    /// Trusts the system's roots and the certificates in `ca`, a PEM file. Goes through `proxy`, else through the
+    /// system's if it has one.
+    pub fn new(ca: Option<&Path>, proxy: Option<&ProxyAddress>) -> Result<Self, TransportError> {
         let extra = ca.map(read_ca).transpose()?.unwrap_or_default();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider.clone())?;
@@ -63,7 +68,9 @@ impl Transport {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier))
             .with_no_client_auth();
-        let http = reqwest::Client::builder()
+        let proxies = Proxies::new(proxy);
+        let http = proxies
+            .lead(reqwest::Client::builder())?
             .tls_backend_preconfigured(tls.clone())
             .http1_only()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -77,7 +84,7 @@ impl Transport {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
-        Ok(Self { http, local, tls: Arc::new(tls) })
+        Ok(Self { http, local, tls: Arc::new(tls), proxies })
     }
 }
 

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::files;
+use crate::proxy::ProxyAddress;
 use crate::relay::Rule;
 
 /// The file's name within the data dir.
@@ -24,6 +25,8 @@ pub struct Config {
     pub cloud: Option<Url>,
     /// PEM file of certificates to trust besides the system's, instead of the enrollment's.
     pub ca: Option<PathBuf>,
+    /// The HTTP proxy on the way to the cloud, when it is not the system's.
+    pub proxy: Option<ProxyAddress>,
     /// The store's POS server.
     pub pos: PosConfig,
     /// What the connector refuses to do too often.
@@ -231,6 +234,7 @@ mod tests {
             r#"
             cloud = "https://cloud.example:8443"
             ca = "ca.pem"
+            proxy = "http://till:s3cret@proxy.example:3128"
             [limits]
             resets_per_hour = 3
             [relay]
@@ -247,6 +251,8 @@ mod tests {
         assert_eq!(config.pos.time_zone, Some(chrono_tz::Europe::Riga));
         assert_eq!(config.pos.service.as_deref(), Some("iikoCard5POS"));
         assert_eq!(config.relay.allow.len(), 1);
+        assert_eq!(config.proxy.as_ref().unwrap().to_string(), "http://proxy.example:3128");
+        assert!(!format!("{config:?}").contains("s3cret"));
     }
 
     #[test]
@@ -272,6 +278,7 @@ mod tests {
             ("[pos]\ndatabase = []", "database"),
             ("[pos]\nlogs = ['a[']", "logs"),
             ("cloud = 'ftp://x'", "cloud"),
+            ("proxy = 'socks5://x'", "http://"),
             ("[relay]\nallow = ['get /guests']", "`get /guests` allows nothing"),
             ("[pos]\nstatus_file = 's.json'\n[relay]\nallow = ['GET /guests']", "status_file"),
             ("[pos", "connector.toml"),

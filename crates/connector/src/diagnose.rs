@@ -2,19 +2,23 @@
 //! link is checked by an upgrade without a token, which the gateway refuses before it could displace the
 //! session, and the identity by a question about an upload that does not exist.
 
+mod stranger;
+mod way;
+
 use std::path::Path;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use reqwest::StatusCode;
-use reqwest::header::DATE;
 use tillwatch_protocol::device::MAX_LIFE_SECONDS;
 use tillwatch_protocol::report::Report;
 use tillwatch_protocol::rest::job::Check;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_rustls::client::TlsStream;
 
 use crate::cloud_client::{CloudClient, causes};
+use crate::link::{open_tcp, open_tls};
 use crate::pos::{self, ReportSource};
 use crate::{files, link};
 
@@ -25,7 +29,7 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(15);
 /// A POS server exchanges every minute; after this long something is wrong.
 const EXCHANGE_LATE: TimeDelta = TimeDelta::minutes(10);
 /// How far the clocks may differ. Tokens live for less than a minute.
-const CLOCK_TOLERANCE_SECONDS: i64 = MAX_LIFE_SECONDS / 4;
+const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(MAX_LIFE_SECONDS / 4);
 /// With less room than this, logs can't be collected nor databases grow.
 const LEAST_FREE_BYTES: u64 = 256 * 1024 * 1024;
 
@@ -52,7 +56,7 @@ pub async fn run(subject: &Subject<'_>, mut done: impl FnMut(u64)) -> Vec<Check>
     let mut checks = Vec::with_capacity(CHECKS.len());
     for &name in CHECKS {
         let began = Instant::now();
-        let found = tokio::time::timeout(CHECK_TIMEOUT, check(subject, name))
+        let found = tokio::time::timeout(CHECK_TIMEOUT, Box::pin(check(subject, name)))
             .await
             .unwrap_or_else(|_| Err(format!("no result in {} s", CHECK_TIMEOUT.as_secs())));
         let millis = began.elapsed().as_millis() as u64;
@@ -68,8 +72,8 @@ pub async fn run(subject: &Subject<'_>, mut done: impl FnMut(u64)) -> Vec<Check>
 
 async fn check(subject: &Subject<'_>, name: &str) -> Found {
     match name {
-        "dns" => dns(subject.client).await,
-        "tcp" => tcp(subject.client).await,
+        "dns" => way::dns(subject.client).await,
+        "tcp" => way::tcp(subject.client).await,
         "tls" => tls(subject.client).await,
         "clock" => clock(subject.client).await,
         "link" => link(subject.client).await,
@@ -79,73 +83,66 @@ async fn check(subject: &Subject<'_>, name: &str) -> Found {
     }
 }
 
-fn address(client: &CloudClient) -> (String, u16) {
-    let host = client.base().host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    (host, client.base().port_or_known_default().unwrap_or(443))
-}
-
-async fn dns(client: &CloudClient) -> Found {
-    let (host, port) = address(client);
-    let found: Vec<_> = lookup_host((host.as_str(), port))
-        .await
-        .map_err(|error| format!("{host}: {error}"))?
-        .map(|address| address.ip().to_string())
-        .collect();
-    if found.is_empty() {
-        Err(format!("{host} has no address"))
-    } else {
-        Ok(format!("{host} is {}", found.join(", ")))
-    }
-}
-
-async fn tcp(client: &CloudClient) -> Found {
-    let (host, port) = address(client);
-    match TcpStream::connect((host.as_str(), port)).await {
-        Ok(_) => Ok(format!("{host}:{port} answers")),
-        Err(error) => Err(format!("{host}:{port}: {error}")),
-    }
-}
-
 async fn tls(client: &CloudClient) -> Found {
     if client.base().scheme() == "http" {
         return Ok("not used: the cloud's address begins with http://".into());
     }
-    match link::open_stream(client.base(), &client.transport().tls).await {
-        Ok(tokio_util::either::Either::Left(stream)) => {
-            let version = stream.get_ref().1.protocol_version();
-            Ok(version.map_or_else(
-                || "the certificate is trusted".into(),
-                |v| format!("the certificate is trusted, {v:?}"),
-            ))
-        }
-        Ok(tokio_util::either::Either::Right(_)) => Ok("not used".into()),
-        Err(error) => Err(error.to_string()),
-    }
+    let transport = client.transport();
+    let opened =
+        async { open_tls(client.base(), &transport.tls, open_tcp(client.base(), transport).await?).await };
+    let error = match opened.await {
+        Ok(stream) => return Ok(trusted(&stream)),
+        Err(error) => error.to_string(),
+    };
+    let explained = stranger::look(client).await.explain(Utc::now(), CLOCK_TOLERANCE);
+    let explained = match explained {
+        Some(explained) => Some(explained),
+        None => stranger::portal(client).await.map(|leads| {
+            format!("captive portal: this network lets nothing through before {leads} is opened in a browser")
+        }),
+    };
+    Err(explained.map_or_else(|| error.clone(), |explained| format!("{explained} ({error})")))
+}
+
+fn trusted(stream: &TlsStream<TcpStream>) -> String {
+    let (_, session) = stream.get_ref();
+    let version = session.protocol_version().map_or_else(String::new, |version| format!(", {version:?}"));
+    let issuer = session.peer_certificates().and_then(|chain| stranger::issuer(chain.first()?));
+    let issuer = issuer.map_or_else(String::new, |issuer| format!(", issued by \"{issuer}\""));
+    format!("the certificate is trusted{issuer}{version}")
 }
 
 async fn clock(client: &CloudClient) -> Found {
     let asked_at = Utc::now();
-    let response = client.http().get(client.url("link")).send().await.map_err(|error| causes(&error))?;
-    let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
-    let Some(cloud) = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok()) else {
-        return Err("the cloud does not tell its time".into());
+    let cloud = match client.http().get(client.url("link")).send().await {
+        Ok(answer) => stranger::date(answer.headers()),
+        // A clock that is far off is why its certificate is not trusted.
+        Err(error) => match stranger::look(client).await.date {
+            Some(date) => Some(date),
+            None => return Err(causes(&error)),
+        },
     };
-    let off = (asked_at - cloud.to_utc()).num_seconds();
-    let detail = match off {
+    let Some(cloud) = cloud else { return Err("the cloud does not tell its time".into()) };
+    let off = asked_at - cloud;
+    let detail = match off.num_seconds() {
         0 => "the same as the cloud's".to_owned(),
-        1.. => format!("{off} s ahead of the cloud's"),
-        _ => format!("{} s behind the cloud's", -off),
+        seconds @ 1.. => format!("{seconds} s ahead of the cloud's"),
+        seconds => format!("{} s behind the cloud's", -seconds),
     };
-    if off.abs() <= CLOCK_TOLERANCE_SECONDS { Ok(detail) } else { Err(detail) }
+    if off.abs() <= CLOCK_TOLERANCE { Ok(detail) } else { Err(format!("wrong clock: {detail}")) }
 }
 
 async fn link(client: &CloudClient) -> Found {
     match link::probe_upgrade(client).await.map_err(|error| error.to_string())? {
         (_, Some(_)) | (101 | 401, None) => {}
         (status, None) => {
-            return Err(format!(
-                "something between here and the cloud answers the upgrade with HTTP status {status}"
-            ));
+            let explained = stranger::look(client).await.explain(Utc::now(), CLOCK_TOLERANCE);
+            return Err(explained.filter(|_| matches!(status, 300..=399 | 511)).unwrap_or_else(|| {
+                format!(
+                    "something between here and the cloud, such as a proxy or a TLS-inspecting box, answers the \
+                     upgrade with HTTP status {status}"
+                )
+            }));
         }
     }
     let unknown = client.url(&format!("uploads/{}", uuid::Uuid::now_v7()));

@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::cloud_client::{self, CallError, Transport, TransportError};
 use crate::files::{self, Access};
+use crate::proxy::ProxyAddress;
 
 /// How long the cloud may take to answer an enrollment.
 const ENROLL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -87,9 +88,10 @@ pub async fn enroll(
     cloud: &str,
     code: &str,
     ca: Option<&Path>,
+    proxy: Option<&ProxyAddress>,
     data_dir: &Path,
 ) -> Result<Identity, EnrollError> {
-    let transport = Transport::new(ca)?;
+    let transport = Transport::new(ca, proxy)?;
     enroll_with(&transport, cloud, code, ca, data_dir).await
 }
 

@@ -7,6 +7,7 @@
 pub mod agent;
 mod link;
 pub mod pos;
+pub mod proxy;
 
 mod jobs;
 mod journal;

@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 pub(crate) use backoff::{Backoff, jitter};
-pub(crate) use connect::{ConnectError, open_stream, probe_upgrade};
+pub(crate) use connect::{ConnectError, authority, open_tcp, open_tls, probe_upgrade};
 
 use crate::cloud_client::CloudClient;
 

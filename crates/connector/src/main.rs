@@ -120,7 +120,7 @@ fn main() -> ExitCode {
 async fn enroll(cloud: &str, code: &str, store: Store, ca: Option<&Path>) -> anyhow::Result<ExitCode> {
     let data_dir = data_dir(store)?;
     let config = config::load(&data_dir, None)?;
-    let identity = identity::enroll(cloud, code, ca, &data_dir).await?;
+    let identity = identity::enroll(cloud, code, ca, config.proxy.as_ref(), &data_dir).await?;
     writeln!(std::io::stdout(), "enrolled as a POS server of {}", identity.outlet)?;
     let running = lock(&data_dir).is_err();
     #[cfg(unix)]
@@ -197,7 +197,7 @@ fn client(config: &Config, data_dir: &Path) -> anyhow::Result<CloudClient> {
         identity.cloud = cloud.clone();
     }
     let ca = config.ca.as_ref().map(|ca| data_dir.join(ca)).or_else(|| identity::ca_file(data_dir));
-    Ok(CloudClient::new(&identity, Transport::new(ca.as_deref())?)?)
+    Ok(CloudClient::new(&identity, Transport::new(ca.as_deref(), config.proxy.as_ref())?)?)
 }
 
 /// The data dir, which is made if need be.

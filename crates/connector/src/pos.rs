@@ -20,6 +20,7 @@ use url::Url;
 
 use crate::agent::Tasks;
 use crate::config::Config;
+use crate::proxy::ProxyAddress;
 pub use control::ControlError;
 use control::Controller;
 use report::Reporter;
@@ -65,6 +66,8 @@ pub enum Control {
         /// Program and arguments; `--data-dir` is added. A program without a path is looked for beside the
         /// connector's own first.
         command: Vec<String>,
+        /// The proxy that is configured: a child exchanges with the same cloud over the same way.
+        proxy: Option<ProxyAddress>,
     },
     /// By the program that embeds the agent.
     Hosted(mpsc::Sender<HostedCommand>),
@@ -90,7 +93,7 @@ impl Pos {
         };
         let control = match &pos.service {
             Some(name) => Control::Service { name: name.clone() },
-            None => Control::Child { command: pos.command() },
+            None => Control::Child { command: pos.command(), proxy: config.proxy.clone() },
         };
         Self { source, control, poll_every: POLL_EVERY }
     }

@@ -224,7 +224,7 @@ impl Scene {
             digest.update(&content);
         }
         let sha256 = hex(digest);
-        let client = CloudClient::new(&identity, Transport::new(None).unwrap()).unwrap();
+        let client = CloudClient::new(&identity, Transport::new(None, None).unwrap()).unwrap();
         Self {
             server,
             client,

@@ -103,7 +103,7 @@ pub async fn run(
     running: impl FnOnce(usize),
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
-    let transport = Transport::new(options.ca.as_deref())?;
+    let transport = Transport::new(options.ca.as_deref(), None)?;
     let home = Home::open(options.data_dir.clone())?;
     let enrolled = tokio::select! {
         enrolled = enroll_all(&options, &transport, home.path()) => enrolled?,

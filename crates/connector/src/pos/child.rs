@@ -15,6 +15,7 @@ use url::Url;
 
 use super::HostedCommand;
 use crate::files::{self, Access};
+use crate::proxy::ProxyAddress;
 
 /// How long a child has to close its database and go.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
@@ -50,6 +51,7 @@ struct Record {
 /// Supervises one child.
 pub(super) struct Supervisor {
     pub(super) command: Vec<String>,
+    pub(super) proxy: Option<ProxyAddress>,
     pub(super) data_dir: PathBuf,
     pub(super) state: watch::Sender<ChildState>,
     pub(super) address: watch::Sender<Option<Url>>,
@@ -160,7 +162,12 @@ impl Supervisor {
     }
 
     fn start(&self) -> std::io::Result<Running> {
-        let mut child = Command::new(program(&self.command[0]))
+        let mut command = Command::new(program(&self.command[0]));
+        if let Some(proxy) = &self.proxy {
+            // As the system's would be told; an argument would show its password to every user.
+            command.env("HTTPS_PROXY", proxy.with_password()).env("http_proxy", proxy.with_password());
+        }
+        let mut child = command
             .args(&self.command[1..])
             .arg("--data-dir")
             .arg(&self.data_dir)

@@ -65,13 +65,14 @@ impl Controller {
         let controller = match control {
             Control::Service { name } => Self::Service { name, checked: Mutex::default() },
             Control::Hosted(commands) => Self::Hosted { commands, stopped: watch::Sender::new(held) },
-            Control::Child { command } => {
+            Control::Child { command, proxy } => {
                 let (commands, orders) = mpsc::channel(4);
                 // One that is about to be started is not known to be stopped.
                 let (running, state) =
                     watch::channel(if held { ChildState::Stopped } else { ChildState::Running });
                 let child = child::Supervisor {
                     command,
+                    proxy,
                     data_dir: data_dir.to_owned(),
                     state: running,
                     address,

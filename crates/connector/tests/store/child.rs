@@ -19,7 +19,7 @@ fn child(store: &Store) -> Pos {
     let command = ["sh", "-c", &script, "sh"].map(str::to_owned).to_vec();
     Pos {
         source: ReportSource::Printed,
-        control: Control::Child { command },
+        control: Control::Child { command, proxy: None },
         poll_every: Duration::from_millis(50),
     }
 }

@@ -9,7 +9,7 @@ use crate::cloud::{CODE, Cloud};
 async fn refusal(cloud: &str, code: &str) -> String {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let dir = tempfile::tempdir().unwrap();
-    let error = identity::enroll(cloud, code, None, dir.path()).await.unwrap_err().to_string();
+    let error = identity::enroll(cloud, code, None, None, dir.path()).await.unwrap_err().to_string();
     assert!(!dir.path().join("identity/identity.json").exists(), "{error}");
     error
 }
@@ -21,7 +21,7 @@ async fn a_code_becomes_an_identity_that_only_its_owner_reads() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("connector.toml"), "# mine").unwrap();
 
-    let identity = identity::enroll(&format!("{}/", cloud.url), CODE, None, dir.path()).await.unwrap();
+    let identity = identity::enroll(&format!("{}/", cloud.url), CODE, None, None, dir.path()).await.unwrap();
 
     assert_eq!(identity.outlet, "Riga Centrs");
     assert_eq!(identity::load(dir.path()).unwrap().device_id, identity.device_id);
@@ -102,10 +102,10 @@ async fn a_certificate_that_nobody_trusts_is_named_and_can_be_given() {
     let dir = tempfile::tempdir().unwrap();
     let ca = dir.path().join("cloud.pem");
     std::fs::write(&ca, certified.cert.pem()).unwrap();
-    identity::enroll(&url, CODE, Some(&ca), dir.path()).await.unwrap();
+    identity::enroll(&url, CODE, Some(&ca), None, dir.path()).await.unwrap();
     assert_eq!(identity::ca_file(dir.path()), Some(dir.path().join("identity/ca.pem")));
 
     std::fs::write(&ca, "no certificate").unwrap();
-    let error = identity::enroll(&url, CODE, Some(&ca), dir.path()).await.unwrap_err().to_string();
+    let error = identity::enroll(&url, CODE, Some(&ca), None, dir.path()).await.unwrap_err().to_string();
     assert!(error.contains("certificate"), "{error}");
 }

@@ -12,6 +12,7 @@ mod relay;
 mod reset;
 mod service;
 mod store;
+mod way;
 
 use std::time::Duration;
 

@@ -34,7 +34,7 @@ impl Store {
     pub(crate) async fn enroll_with(cloud: &Cloud, more: Router) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let dir = tempfile::tempdir().unwrap();
-        identity::enroll(&cloud.url, CODE, None, dir.path()).await.unwrap();
+        identity::enroll(&cloud.url, CODE, None, None, dir.path()).await.unwrap();
         let pos = PosServer::start(dir.path(), more).await;
         Self { dir, pos, config: Config::default(), running: None }
     }

@@ -78,7 +78,7 @@ impl Store {
         };
         let past = Past::of(enrolled.pos_server_id, trouble, Utc::now());
         let identity = DeviceKey::generate().into_identity(cloud, enrolled);
-        let client = CloudClient::new(&identity, Transport::new(None).unwrap()).unwrap();
+        let client = CloudClient::new(&identity, Transport::new(None, None).unwrap()).unwrap();
         let (hosted, orders) = mpsc::channel(1);
         let (asks, asked) = mpsc::channel(1);
         let (reporting, reports) = watch::channel(None);
