@@ -5,6 +5,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { root } from '../../scripts/lib/run.mjs';
 import { fetchArchive, readArchive } from '../lib/archives.mjs';
+import { until } from '../lib/cluster.mjs';
 import { follow, jobEnds, scene, store } from '../lib/scene.mjs';
 
 const guide = readFileSync(path.join(root, 'docs', 'pos-integration.md'), 'utf8');
@@ -65,6 +66,10 @@ test("somebody else's POS is all that a connector needs", async (t) => {
     await seen('it has a new database', ({ database }) => database.generation === 2);
     assert.notDeepEqual(database(), before);
 
+    await until('the cloud knows of the backup', async () => {
+      const { items } = await cloud.api('GET', `/pos-servers/${riga.id}/backups`);
+      return items.some(({ id }) => id === reset.result.backup_id);
+    });
     const restored = await jobEnds(cloud, events, riga.id, {
       kind: 'restore_database',
       confirm: 'Riga Centrs',
