@@ -61,13 +61,7 @@ impl Transport {
     /// system's if it has one.
     pub fn new(ca: Option<&Path>, proxy: Option<&ProxyAddress>) -> Result<Self, TransportError> {
         let extra = ca.map(read_ca).transpose()?.unwrap_or_default();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = rustls_platform_verifier::Verifier::new_with_extra_roots(extra, provider.clone())?;
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
+        let tls = tillwatch_trust::client_config(extra)?;
         let proxies = Proxies::new(proxy);
         let http = proxies
             .lead(reqwest::Client::builder())?

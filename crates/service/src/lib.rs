@@ -15,7 +15,7 @@ mod systemd;
 #[cfg(target_os = "macos")]
 mod launchd;
 // What has no need of its system is tested on every one.
-#[cfg(any(target_os = "macos", test))]
+#[cfg(any(target_os = "macos", all(test, unix)))]
 mod property_list;
 
 #[cfg(any(windows, test))]

@@ -62,6 +62,7 @@ mod tests {
 
     use super::*;
 
+    #[cfg(unix)]
     #[test]
     fn another_reader_of_property_lists_finds_what_was_meant() {
         let definition = Definition {

@@ -293,10 +293,9 @@ fn signal(pid: u32, signal: rustix::process::Signal) {
 }
 
 /// Ends a child that outlived a connector which was killed: two POS servers on one database would spoil it.
-/// Only where the system tells when a process began, so that never somebody else's is hit.
+/// Only the process that began when the child did is ended, so that never somebody else's is hit.
 async fn end_orphan(data_dir: &Path) {
     let Some(record) = read_record(data_dir) else { return };
-    #[cfg(unix)]
     if let Some(birth) = &record.birth {
         let lives = || self::birth(record.pid).as_ref() == Some(birth);
         let killed_at = Instant::now() + STOP_TIMEOUT;
@@ -305,11 +304,18 @@ async fn end_orphan(data_dir: &Path) {
                 pid = record.pid,
                 "a POS server is left from a connector that was killed; it is stopped"
             );
+            #[cfg(unix)]
             signal(record.pid, rustix::process::Signal::TERM);
         }
         while lives() {
+            #[cfg(unix)]
             if Instant::now() >= killed_at {
                 signal(record.pid, rustix::process::Signal::KILL);
+            }
+            #[cfg(windows)]
+            if !end(record.pid) && Instant::now() >= killed_at {
+                tracing::error!(pid = record.pid, "the POS server that is left can't be ended");
+                break;
             }
             tokio::time::sleep(ORPHAN_CHECK_EVERY).await;
         }
@@ -319,8 +325,30 @@ async fn end_orphan(data_dir: &Path) {
     }
 }
 
+/// Ends a process at once; false when that is not allowed.
+#[cfg(windows)]
+fn end(pid: u32) -> bool {
+    look_at(pid, |process| process.kill()).unwrap_or(true)
+}
+
+/// What no two processes have in common: the moment at which they began. `None` when it has ended.
+#[cfg(not(target_os = "linux"))]
+fn birth(pid: u32) -> Option<String> {
+    look_at(pid, |process| process.start_time().to_string())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn look_at<T>(pid: u32, look: impl FnOnce(&sysinfo::Process) -> T) -> Option<T> {
+    let pid = sysinfo::Pid::from_u32(pid);
+    let mut system = sysinfo::System::new();
+    let only = sysinfo::ProcessesToUpdate::Some(&[pid]);
+    system.refresh_processes_specifics(only, true, sysinfo::ProcessRefreshKind::nothing());
+    system.process(pid).map(look)
+}
+
 /// What no two processes have in common: the boot of the machine and the moment in it at which the process
-/// began. `None` when it has ended, or on a system that does not tell.
+/// began. `None` when it has ended.
+#[cfg(target_os = "linux")]
 fn birth(pid: u32) -> Option<String> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;

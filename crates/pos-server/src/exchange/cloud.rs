@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::RETRY_AFTER;
-use reqwest::{Certificate, Response, StatusCode};
+use reqwest::{Response, StatusCode};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
 use tillwatch_protocol::device::Signer;
 use tillwatch_protocol::error::ErrorCode;
@@ -54,7 +56,7 @@ impl CloudClient {
         url.set_path(&path);
         let signer = Signer::new(&store.identity)
             .map_err(|error| Failure::new(SyncError::CredentialsRevoked, error.to_string()))?;
-        let untrusted = |error: reqwest::Error| Failure::new(SyncError::TlsFailed, chain(&error));
+        let untrusted = |error: &(dyn Error + 'static)| Failure::new(SyncError::TlsFailed, chain(error));
         let mut http = reqwest::Client::builder()
             .user_agent(format!("{}/{} pos/{pos_version}", env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")))
             .timeout(TIMEOUT)
@@ -63,10 +65,18 @@ impl CloudClient {
         if url.scheme() == "http" {
             // Such a cloud is for trials: it must not depend on certificates that may not be installed.
             http = http.tls_certs_only([]);
-        } else if let Some(pem) = &store.ca_pem {
-            http = http.tls_certs_merge(Certificate::from_pem_bundle(pem).map_err(untrusted)?);
+        } else {
+            let own = store.ca_pem.iter().flat_map(|pem| CertificateDer::pem_slice_iter(pem));
+            let own = own.collect::<Result<_, _>>().map_err(|error| untrusted(&error))?;
+            let tls = tillwatch_trust::client_config(own).map_err(|error| untrusted(&error))?;
+            http = http.tls_backend_preconfigured(tls);
         }
-        Ok(Self { http: http.build().map_err(untrusted)?, url, signer, clock_offset: TimeDelta::zero() })
+        Ok(Self {
+            http: http.build().map_err(|error| untrusted(&error))?,
+            url,
+            signer,
+            clock_offset: TimeDelta::zero(),
+        })
     }
 
     /// Whom it talks to, for people.

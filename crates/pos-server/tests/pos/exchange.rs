@@ -55,6 +55,7 @@ async fn a_row_changed_behind_its_back_stays_an_error_until_the_database_is_new(
     assert_eq!(error.code, "database_inconsistent");
     // Neither another exchange, nor the row put right, nor a restart heals it; a transaction still goes out.
     behind.execute("UPDATE guest_accounts SET balance = balance - 1", []).unwrap();
+    drop(behind);
     let again = pos.exchange().await.exchange.error.unwrap();
     assert_eq!((again.since, again.consecutive_failures), (error.since, error.consecutive_failures + 1));
     pos.transact("-3.50").await;

@@ -3,6 +3,7 @@
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+#[cfg(unix)]
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
