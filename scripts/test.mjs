@@ -1,4 +1,4 @@
-// Every test there is. `npm test -- rust ui whole outside window lint` picks parts.
+// Every test there is. `npm test -- rust ui whole outside window windows lint` picks parts.
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { root, run, step } from './lib/run.mjs';
@@ -12,7 +12,9 @@ import {
   systemPackages,
   targetDir,
   webUi,
+  windowsToolchain,
 } from './lib/setup.mjs';
+import { python } from '../tests/lib/python.mjs';
 
 const picked = process.argv.slice(2);
 const wants = (part) => picked.length === 0 || picked.includes(part);
@@ -32,7 +34,7 @@ try {
       run('npm', ['run', '--silent', 'check', '--workspace', 'ui']);
     });
   }
-  if (['rust', 'whole', 'outside', 'window'].some(wants)) {
+  if (['rust', 'whole', 'outside', 'window', 'windows'].some(wants)) {
     // With the tests in one go: what only they need of a library would otherwise have it compiled twice.
     await step('Building the programs', () =>
       buildPrograms(cargo, wants('rust') ? '--all-targets' : '--bins'),
@@ -70,6 +72,36 @@ try {
     await step('Judges from outside', () =>
       run('node', ['--test', '--test-timeout=600000', ...stories('outside')], { env }),
     );
+  }
+  if (wants('windows')) {
+    const programs = ['connector', 'pos-server', 'service', 'trust'].flatMap((name) => [
+      '-p',
+      `tillwatch-${name}`,
+    ]);
+    await step("The store's programs on Windows", () => {
+      const toolchain = windowsToolchain();
+      if (toolchain === null) return;
+      const tests = ['--lib', '--bins', '--tests', '--quiet'];
+      run(path.join(toolchain, 'cargo'), ['test', '--locked', ...programs, ...tests]);
+      run('node', ['--test', '--test-timeout=300000', ...stories('windows')], { env });
+    });
+    await step("The types of the store's programs on macOS", () => {
+      if (!existsSync('/usr/bin/rustc')) {
+        process.stdout.write('SKIPPED: this needs the compiler that the step before installs.\n');
+        return;
+      }
+      const bin = python('zigbuild', ['ziglang', 'cargo-zigbuild']);
+      const check = ['check', '--quiet', '--locked', '--target', 'aarch64-apple-darwin'];
+      run(path.join(bin, 'cargo-zigbuild'), [...check, '-Zbuild-std=std,panic_abort', ...programs], {
+        env: {
+          PATH: `${bin}${path.delimiter}${process.env.PATH}`,
+          CARGO: '/usr/bin/cargo',
+          RUSTC: '/usr/bin/rustc',
+          RUSTC_BOOTSTRAP: '1',
+          CARGO_TARGET_DIR: path.join(targetDir(), 'macos'),
+        },
+      });
+    });
   }
   if (wants('window')) {
     await step('Tests of the window', () =>

@@ -32,6 +32,16 @@ const packages = {
     'systemd-container',
     'polkitd',
   ],
+  // A compiler for which scripts/windows-toolchain.sh can make a standard library, and what runs the outcome.
+  windows: [
+    'rustc-web',
+    'cargo-web',
+    'rust-web-src',
+    'gcc-mingw-w64-x86-64',
+    'g++-mingw-w64-x86-64',
+    'wine',
+    'wine64',
+  ],
   // Peers to measure against.
   bench: ['ripgrep', 'nginx-light', 'libnginx-mod-nchan', 'nats-server'],
 };
@@ -85,6 +95,23 @@ export function systemPackages(...purposes) {
         cause: error,
       },
     );
+  }
+}
+
+/**
+ * The folder in which `cargo` builds for Windows and runs the outcome; null, and a line that says so, where what that
+ * takes can't be had.
+ */
+export function windowsToolchain() {
+  const folder = path.join(targetDir(), 'windows');
+  try {
+    if (output('dpkg-query', ['--version']) === null) throw new Error('this needs a Debian-like system.');
+    systemPackages('windows');
+    run(path.join(root, 'scripts', 'windows-toolchain.sh'), [folder]);
+    return folder;
+  } catch (error) {
+    process.stdout.write(`SKIPPED: nothing was built for Windows: ${error.message}\n`);
+    return null;
   }
 }
 

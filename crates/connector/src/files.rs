@@ -59,8 +59,39 @@ fn write(path: &Path, content: &[u8], access: Access, sync: bool) -> io::Result<
     if sync {
         file.as_file().sync_all()?;
     }
-    file.persist(path).map_err(|error| error.error)?;
+    let mut waiting = Some(file);
+    patiently(|| {
+        let file = waiting.take().expect("what was not renamed is put back");
+        file.persist(path).map(drop).map_err(|failed| {
+            waiting = Some(failed.file);
+            failed.error
+        })
+    })?;
     if sync { sync_dir(dir) } else { Ok(()) }
+}
+
+/// Tries what a scanner or a backup can be in the way of: on Windows they hold a file for a moment, which can then be
+/// neither replaced, moved nor removed. Blocks.
+fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    #[cfg(windows)]
+    {
+        /// "Access denied", "sharing violation" and "lock violation".
+        const HELD: [i32; 3] = [5, 32, 33];
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(2);
+        loop {
+            match attempt() {
+                Err(error)
+                    if error.raw_os_error().is_some_and(|code| HELD.contains(&code))
+                        && std::time::Instant::now() < until =>
+                {
+                    std::thread::sleep(std::time::Duration::from_millis(20));
+                }
+                other => return other,
+            }
+        }
+    }
+    #[cfg(not(windows))]
+    attempt()
 }
 
 /// Removes what [`write_atomic`] left in a folder when it was cut off. Nobody else may be writing there.
@@ -85,7 +116,7 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
 
 /// Removes a file; none is as good.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
+    match patiently(|| fs::remove_file(path)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
@@ -108,12 +139,12 @@ pub(crate) fn copy_synced(from: &Path, to: &Path) -> io::Result<()> {
 /// Moves a file, over the border of a volume too. Either the old place or the new one holds it whole at any
 /// time; to repeat it after it was cut off does what is left to do.
 pub(crate) fn move_file(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::rename(from, to) {
+    match patiently(|| fs::rename(from, to)) {
         Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
             let part = to.with_extension("moving");
             copy_synced(from, &part)?;
-            fs::rename(&part, to)?;
-            fs::remove_file(from)
+            patiently(|| fs::rename(&part, to))?;
+            patiently(|| fs::remove_file(from))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound && to.exists() => Ok(()),
         other => other,
@@ -193,6 +224,29 @@ mod tests {
     fn touch(path: &Path) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, "x").unwrap();
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn a_file_that_somebody_holds_for_a_moment_is_replaced_and_removed_all_the_same() {
+        use std::os::windows::fs::OpenOptionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.json");
+        let hold = || {
+            let held = File::options().read(true).share_mode(1).open(&path).unwrap();
+            std::thread::spawn(move || {
+                std::thread::sleep(std::time::Duration::from_millis(200));
+                drop(held);
+            });
+        };
+        fs::write(&path, "old").unwrap();
+        hold();
+        write_atomic(&path, b"new", Access::Private).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        hold();
+        remove(&path).unwrap();
+        assert!(!path.exists());
     }
 
     #[test]
