@@ -73,10 +73,11 @@ async fn carry_out(command: Command) -> anyhow::Result<()> {
     let enrollments = enrollments::read(&enrollments)?;
     let log_days = log_days.unwrap_or(if enrollments.len() > SMALL_FLEET { 0 } else { 3 });
     let shutdown = CancellationToken::new();
+    let stop = tillwatch_service::stop_signal();
     tokio::spawn({
         let shutdown = shutdown.clone();
         async move {
-            tillwatch_service::stop_signal().await;
+            stop.await;
             shutdown.cancel();
         }
     });

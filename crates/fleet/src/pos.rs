@@ -260,7 +260,11 @@ impl SimulatedPos {
         if let Some(found) = content.inconsistent {
             return Err((SyncError::DatabaseInconsistent, found));
         }
-        Ok(ExchangeRequest { cursor: content.cursor, checksum: content.checksum(), transactions: Vec::new() })
+        Ok(ExchangeRequest {
+            cursor: content.cursor,
+            checksum: Some(content.checksum()),
+            transactions: Vec::new(),
+        })
     }
 
     fn content(&self) -> Result<Content, Failure> {

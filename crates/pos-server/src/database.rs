@@ -6,7 +6,9 @@
 
 use std::error::Error;
 use std::fmt::Write;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -45,6 +47,27 @@ PRAGMA user_version = 1;
 #[derive(Clone, Debug)]
 pub struct Database {
     path: PathBuf,
+    turn: Arc<Mutex<()>>,
+}
+
+/// An open database that nobody else in this process writes to meanwhile.
+pub struct InTurn<'a> {
+    open: OpenDatabase,
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl Deref for InTurn<'_> {
+    type Target = OpenDatabase;
+
+    fn deref(&self) -> &OpenDatabase {
+        &self.open
+    }
+}
+
+impl DerefMut for InTurn<'_> {
+    fn deref_mut(&mut self) -> &mut OpenDatabase {
+        &mut self.open
+    }
 }
 
 /// Why a piece of work on the database failed.
@@ -102,7 +125,14 @@ pub(crate) fn chain(error: &dyn Error) -> String {
 impl Database {
     /// The database at this path, which need not exist.
     pub fn at(path: PathBuf) -> Self {
-        Self { path }
+        Self { path, turn: Arc::default() }
+    }
+
+    /// Opens the database when nobody else in this process writes to it. SQLite itself lets waiting users try
+    /// again and again, so that an exchange and the tills would starve each other.
+    pub fn open_in_turn(&self) -> Result<InTurn<'_>, DatabaseError> {
+        let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(InTurn { open: self.open()?, _turn: turn })
     }
 
     /// Opens the database, and makes it when there is none.
@@ -156,8 +186,6 @@ pub struct Position {
     pub database_id: String,
     /// Up to where changes are applied.
     pub cursor: i64,
-    /// Over its real rows.
-    pub checksum: String,
     /// What was found when it was found to be inconsistent.
     pub inconsistent: Option<String>,
     /// The oldest transactions that were not sent yet, as many as a request takes.
@@ -211,7 +239,6 @@ impl OpenDatabase {
         Ok(Position {
             database_id: required_meta(&moment, "id")?,
             cursor: cursor(&moment)?,
-            checksum: checksum(&moment)?,
             inconsistent: meta(&moment, "inconsistent")?,
             pending: pending(&moment)?,
         })

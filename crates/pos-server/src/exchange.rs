@@ -186,19 +186,22 @@ impl Exchanger {
     async fn round(&mut self) -> Result<Moved, Failure> {
         let Some((_, client)) = &mut self.client else { return Ok(Moved::default()) };
         let mut moved = Moved::default();
-        let mut confirmed = false;
+        let (mut paging, mut confirmed) = (false, false);
         loop {
-            let position = blocking(&self.database, |database| database.open()?.position()).await?;
+            let (position, checksum) = blocking(&self.database, move |database| {
+                let mut open = database.open_in_turn()?;
+                // To read all rows once a page would make an exchange of many pages slow.
+                let checksum = if paging { None } else { Some(open.checksum()?) };
+                Ok::<_, DatabaseError>((open.position()?, checksum))
+            })
+            .await?;
             if let Some(found) = &position.inconsistent
                 && position.pending.is_empty()
             {
                 return Err(Failure::new(SyncError::DatabaseInconsistent, found.clone()));
             }
-            let request = ExchangeRequest {
-                cursor: position.cursor,
-                checksum: position.checksum.clone(),
-                transactions: position.pending.clone(),
-            };
+            let request =
+                ExchangeRequest { cursor: position.cursor, checksum, transactions: position.pending.clone() };
             let answered = client.exchange(&request).await;
             if let Some(found) = position.inconsistent.clone() {
                 // Whatever keeps the transactions here, the database stays what ails this store.
@@ -214,6 +217,7 @@ impl Exchanger {
             moved.transactions += position.pending.len();
             moved.cursor = answer.cursor;
             let (more, nothing_new) = (answer.more, answer.changes.is_empty());
+            paging = more;
             if let Some(found) =
                 blocking(&self.database, move |database| apply(&database, &position, &answer)).await?
             {
@@ -245,7 +249,7 @@ fn apply(
     if !answer.more && answer.checksum.is_none() {
         return Err(strange("it has no checksum"));
     }
-    let mut open = database.open()?;
+    let mut open = database.open_in_turn()?;
     open.apply(&Applied {
         database_id: &position.database_id,
         from_cursor: position.cursor,
@@ -270,7 +274,7 @@ fn apply(
 
 /// Forgets transactions that the cloud has written down, and leaves all else as it is.
 fn hand_in(database: &Database, position: &Position) -> Result<(), DatabaseError> {
-    database.open()?.apply(&Applied {
+    database.open_in_turn()?.apply(&Applied {
         database_id: &position.database_id,
         from_cursor: position.cursor,
         to_cursor: position.cursor,

@@ -162,7 +162,7 @@ async fn keep_transaction(
     };
     let (database, kept) = (reporter.database.clone(), transaction.clone());
     let known = tokio::task::spawn_blocking(move || {
-        let open = database.open()?;
+        let open = database.open_in_turn()?;
         let known = open.has_guest_account(kept.guest_account_id)?;
         if known {
             open.keep(&kept)?;

@@ -16,8 +16,9 @@ pub struct ExchangeRequest {
     /// Up to where this POS server has taken the changes; 0 in a new database.
     #[cfg_attr(feature = "openapi", schema(minimum = 0))]
     pub cursor: i64,
-    /// [`checksum`] of its rows at that cursor.
-    pub checksum: String,
+    /// [`checksum`] of its rows at that cursor; null between the pages of one exchange, whose end is checked.
+    #[serde(default)]
+    pub checksum: Option<String>,
     /// Transactions that wait to be sent, oldest first, at most [`MAX_TRANSACTIONS`].
     #[serde(default)]
     #[cfg_attr(feature = "openapi", schema(max_items = 500))]

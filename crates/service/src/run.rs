@@ -41,10 +41,11 @@ where
     let lifecycle = Lifecycle::of_process();
     let shutdown = CancellationToken::new();
     let result = runtime.block_on(async {
+        let stop = stop_signal();
         tokio::spawn({
             let (lifecycle, shutdown) = (lifecycle.clone(), shutdown.clone());
             async move {
-                stop_signal().await;
+                stop.await;
                 tracing::info!("stopping");
                 lifecycle.stopping();
                 shutdown.cancel();
@@ -90,24 +91,34 @@ pub(crate) fn filter(logged: &str) -> EnvFilter {
     EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(logged))
 }
 
-/// Waits for Ctrl-C, or for what the system sends to stop a program.
-pub async fn stop_signal() {
+/// Ctrl-C, or what the system sends to stop a program. What comes after this call is not missed, even when
+/// nobody waits yet. To be called within a runtime.
+pub fn stop_signal() -> impl Future<Output = ()> + Send + 'static {
     #[cfg(unix)]
-    {
+    let signals = {
         use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => {
+        signal(SignalKind::terminate())
+            .and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)))
+    };
+    #[cfg(windows)]
+    let signals = tokio::signal::windows::ctrl_c();
+    async move {
+        match signals {
+            #[cfg(unix)]
+            Ok((mut terminate, mut interrupt)) => {
                 tokio::select! {
                     _ = terminate.recv() => {}
-                    _ = tokio::signal::ctrl_c() => {}
+                    _ = interrupt.recv() => {}
                 }
             }
+            #[cfg(windows)]
+            Ok(mut interrupt) => {
+                interrupt.recv().await;
+            }
             Err(error) => {
-                tracing::error!(%error, "SIGTERM can't be awaited");
-                let _ = tokio::signal::ctrl_c().await;
+                tracing::error!(%error, "this program can't hear that it should stop");
+                std::future::pending::<()>().await;
             }
         }
     }
-    #[cfg(not(unix))]
-    let _ = tokio::signal::ctrl_c().await;
 }

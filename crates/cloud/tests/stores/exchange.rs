@@ -34,7 +34,7 @@ impl Database {
         loop {
             let request = ExchangeRequest {
                 cursor: self.cursor,
-                checksum: self.checksum(),
+                checksum: Some(self.checksum()),
                 transactions: transactions.take().unwrap_or_default(),
             };
             let answer = store.post("/exchange", &json!(request)).await;

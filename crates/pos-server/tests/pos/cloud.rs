@@ -1,15 +1,17 @@
 //! A small cloud: one chain's rows, checked device tokens, and what a test wants to go wrong.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex};
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Json, Router};
 use chrono::{TimeDelta, Utc};
+use futures_util::stream;
 use serde_json::json;
 use tillwatch_protocol::device::{self, DeviceKey, Identity, TokenError};
 use tillwatch_protocol::exchange::{
@@ -19,6 +21,7 @@ use tillwatch_protocol::exchange::{
 use tillwatch_protocol::ids::{CloudId, DeviceId, PosServerId};
 use tillwatch_protocol::rest::enroll::Enrolled;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
@@ -37,6 +40,10 @@ pub(crate) enum Mood {
     Refuse(u16, &'static str),
     /// It answers something that is no answer.
     Babble,
+    /// Its answer breaks off in the middle.
+    BreakOff,
+    /// Its answer never ends.
+    NeverEnd,
 }
 
 #[derive(Default)]
@@ -58,6 +65,8 @@ pub(crate) struct Inner {
 pub(crate) struct Cloud {
     pub(crate) url: Url,
     pub(crate) inner: Arc<Mutex<Inner>>,
+    /// Hears of each answer, before it goes out.
+    pub(crate) answers: Arc<Notify>,
     pub(crate) identity: Identity,
     public_key: String,
 }
@@ -81,7 +90,8 @@ impl Cloud {
         };
         let identity = key.into_identity(url.clone(), enrolled);
         let inner = Inner { page_size: 500, ..Inner::default() };
-        let cloud = Self { url, inner: Arc::new(Mutex::new(inner)), identity, public_key };
+        let inner = Arc::new(Mutex::new(inner));
+        let cloud = Self { url, inner, answers: Arc::default(), identity, public_key };
         let router = Router::new().route("/api/v1/exchange", post(exchange)).with_state(cloud.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         cloud
@@ -167,7 +177,11 @@ impl Cloud {
         match inner.mood {
             Mood::Refuse(status, code) => return problem(status, code, &json!(null)),
             Mood::Babble => return Json(json!({"hello": "captive portal"})).into_response(),
-            Mood::Well | Mood::LoseAnswer => {}
+            Mood::NeverEnd => {
+                let spaces = || Ok::<_, io::Error>(Bytes::from_static(&[b' '; 1 << 14]));
+                return Body::from_stream(stream::repeat_with(spaces)).into_response();
+            }
+            Mood::Well | Mood::LoseAnswer | Mood::BreakOff => {}
         }
         inner.cursor = request.cursor;
         inner.received.extend(request.transactions);
@@ -179,18 +193,26 @@ impl Cloud {
         let start = if start > inner.changes.len() { 0 } else { start };
         let end = inner.changes.len().min(start + inner.page_size);
         let more = end < inner.changes.len();
-        Json(ExchangeAnswer {
+        let answer = ExchangeAnswer {
             changes: inner.changes[start..end].to_vec(),
             cursor: end as i64,
             checksum: (!more).then(|| checksum(rows(&inner.changes[..end]).values())),
             more,
-        })
-        .into_response()
+        };
+        if inner.mood == Mood::BreakOff {
+            let mut half = serde_json::to_vec(&answer).unwrap();
+            half.truncate(half.len() / 2);
+            let broken = io::Error::from(io::ErrorKind::ConnectionReset);
+            return Body::from_stream(stream::iter([Ok(Bytes::from(half)), Err(broken)])).into_response();
+        }
+        Json(answer).into_response()
     }
 }
 
 async fn exchange(State(cloud): State<Cloud>, headers: HeaderMap, body: Bytes) -> Response {
-    cloud.answer(&headers, &body)
+    let answer = cloud.answer(&headers, &body);
+    cloud.answers.notify_one();
+    answer
 }
 
 fn rows(changes: &[Change]) -> BTreeMap<(Table, Uuid), Row> {

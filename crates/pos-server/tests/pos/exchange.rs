@@ -8,7 +8,8 @@ use uuid::Uuid;
 use crate::cloud::{self, Cloud, Mood};
 use crate::store::Store;
 
-fn count(store: &Store, table: &str) -> i64 {
+/// How many rows a table, or a part of it, has in the store's database.
+pub(crate) fn count(store: &Store, table: &str) -> i64 {
     let database = Connection::open(store.path("pos.sqlite3")).unwrap();
     database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
 }

@@ -8,6 +8,8 @@ mod store;
 #[cfg(test)]
 mod exchange;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod guests;
 #[cfg(test)]
 mod process;

@@ -1,16 +1,19 @@
 //! The program as a connector or a person starts it.
 
+use std::ops::Deref;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-#[cfg(unix)]
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
-use crate::store::Store;
+use crate::store::{Calls, Store};
+
+/// Where the program lies.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_tillwatch-pos-server");
 
 fn program() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tillwatch-pos-server"));
+    let mut command = Command::new(PROGRAM);
     command
         .arg("run")
         .env("RUST_LOG", "off")
@@ -18,6 +21,38 @@ fn program() -> Command {
         .stderr(Stdio::piped())
         .kill_on_drop(true);
     command
+}
+
+/// The program while it runs.
+pub(crate) struct Running {
+    calls: Calls,
+    pub(crate) child: Child,
+}
+
+impl Running {
+    /// Starts it in a store's data dir.
+    pub(crate) async fn start(store: &Store) -> Self {
+        Self::spawn(program().arg("--data-dir").arg(store.dir.path())).await
+    }
+
+    /// Starts it as `command` does, which says on stdout where it reports.
+    pub(crate) async fn spawn(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = tokio::time::timeout(Duration::from_mins(1), lines.next_line()).await;
+        let line = line.expect("it says where it reports").unwrap().expect("it runs");
+        let url = line.strip_prefix("reporting on ").expect("it reports");
+        assert!(url.starts_with("http://127.0.0.1:"), "{line}");
+        Self { calls: Calls::to(url.to_owned()), child }
+    }
+}
+
+impl Deref for Running {
+    type Target = Calls;
+
+    fn deref(&self) -> &Calls {
+        &self.calls
+    }
 }
 
 async fn output(command: &mut Command) -> Output {
@@ -28,15 +63,10 @@ async fn output(command: &mut Command) -> Output {
 #[tokio::test]
 async fn it_prints_where_it_reports_and_ends_when_the_system_says_so() {
     let store = Store::new();
-    let mut child = program().arg("--data-dir").arg(store.dir.path()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let line = lines.next_line().await.unwrap().unwrap();
-    let url = line.strip_prefix("reporting on ").unwrap();
-    assert!(url.starts_with("http://127.0.0.1:"), "{line}");
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
-    assert_eq!(http.get(format!("{url}/report")).send().await.unwrap().status(), 200);
+    let mut running = Running::start(&store).await;
+    assert_eq!(running.report().await.pos_version.as_deref(), Some("34.6.0"));
 
+    let child = &mut running.child;
     let pid = child.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
     let ended = tokio::time::timeout(Duration::from_secs(20), child.wait()).await.expect("it ends").unwrap();

@@ -1,5 +1,6 @@
 //! A POS server under test, on a data dir of its own.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -59,33 +60,58 @@ impl Store {
     }
 }
 
-/// A running POS server.
+/// A POS server that runs in the test's own process.
 pub(crate) struct Pos {
-    pub(crate) url: String,
-    http: reqwest::Client,
+    calls: Calls,
     shutdown: CancellationToken,
     running: JoinHandle<Result<(), RunError>>,
 }
 
 impl Pos {
     pub(crate) async fn start(data_dir: &Path) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let calls = Calls::to(format!("http://{}", listener.local_addr().unwrap()));
         let shutdown = CancellationToken::new();
         let options = Options { data_dir: data_dir.to_owned(), cloud: None, pos_version: "34.6.0".into() };
         let running = tokio::spawn(run(options, listener, shutdown.clone()));
-        let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
-        Self { url, http, shutdown, running }
+        Self { calls, shutdown, running }
     }
 
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         self.running.await.unwrap().unwrap();
     }
+}
+
+impl Deref for Pos {
+    type Target = Calls;
+
+    fn deref(&self) -> &Calls {
+        &self.calls
+    }
+}
+
+/// What connectors and tills ask a running POS server.
+#[derive(Clone)]
+pub(crate) struct Calls {
+    pub(crate) url: String,
+    http: reqwest::Client,
+}
+
+impl Calls {
+    pub(crate) fn to(url: String) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().no_proxy().tls_certs_only([]).build().unwrap();
+        Self { url, http }
+    }
 
     pub(crate) async fn report(&self) -> Report {
         self.http.get(format!("{}/report", self.url)).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// Asks for an exchange, and waits for its end or the POS server's.
+    pub(crate) async fn ask_to_exchange(&self) {
+        let _ = self.http.post(format!("{}/exchange", self.url)).send().await;
     }
 
     /// Exchanges now, and gives the report afterwards.
