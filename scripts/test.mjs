@@ -1,4 +1,4 @@
-// Every test there is. `npm test -- rust ui whole outside window windows lint` picks parts.
+// Every test there is. `npm test -- rust ui whole network outside window windows lint` picks parts.
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { root, run, step } from './lib/run.mjs';
@@ -34,7 +34,7 @@ try {
       run('npm', ['run', '--silent', 'check', '--workspace', 'ui']);
     });
   }
-  if (['rust', 'whole', 'outside', 'window', 'windows'].some(wants)) {
+  if (['rust', 'whole', 'network', 'outside', 'window', 'windows'].some(wants)) {
     // With the tests in one go: what only they need of a library would otherwise have it compiled twice.
     await step('Building the programs', () =>
       buildPrograms(cargo, wants('rust') ? '--all-targets' : '--bins'),
@@ -67,6 +67,16 @@ try {
     await step('Tests of the whole', () =>
       run('node', ['--test', '--test-timeout=300000', ...stories('whole')], { env }),
     );
+  }
+  if (wants('network')) {
+    await step('Tests on lines that fail', () => {
+      if (process.platform !== 'linux' || process.getuid() !== 0) {
+        process.stdout.write('SKIPPED: only root on Linux can make a network of its own.\n');
+        return;
+      }
+      const tests = ['--test', '--test-timeout=300000', ...stories('network')];
+      run('node', ['tests/network/session.mjs', ...tests], { env });
+    });
   }
   if (wants('outside')) {
     await step('Judges from outside', () =>

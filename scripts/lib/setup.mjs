@@ -31,6 +31,11 @@ const packages = {
     // A machine with a systemd of its own, for services.
     'systemd-container',
     'polkitd',
+    // Kills a program before a step of its choice.
+    'strace',
+    // Networks that lose packets.
+    'iproute2',
+    'nftables',
   ],
   // A compiler for which scripts/windows-toolchain.sh can make a standard library, and what runs the outcome.
   windows: [
@@ -43,7 +48,7 @@ const packages = {
     'wine64',
   ],
   // Peers to measure against.
-  bench: ['ripgrep', 'nginx-light', 'libnginx-mod-nchan', 'nats-server'],
+  bench: ['ripgrep', 'nginx-light', 'libnginx-mod-nchan', 'nats-server', 'python3'],
 };
 
 /** Installs what is missing of the system packages, or says which commands would. */
