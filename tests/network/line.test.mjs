@@ -1,6 +1,10 @@
-// What a line does to a store without a word: packets that vanish. Rules of the kernel's filter drop them.
+// What a line does to a store without a word: packets that vanish, dropped by rules of the kernel's filter, and a box in
+// between that carries requests and no WebSockets.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import https from 'node:https';
+import path from 'node:path';
 import { test } from 'node:test';
 import { start } from '../../scripts/lib/run.mjs';
 import { atEnd } from '../lib/at-end.mjs';
@@ -61,6 +65,42 @@ test('IPv6 that leads nowhere delays a store little, and is named', async (t) =>
   const { child } = await start(program('tillwatch-connector'), ['diagnose', '--data-dir', riga.dataDir], {});
   await child.exited;
   assert.match(child.output(), /tcp.*IPv6 black hole: \[::1\]/);
+});
+
+test('a box in between that carries no WebSockets is told by the store and named', async (t) => {
+  const cloud = await scene(t, [{ outlet: 'Riga Centrs' }]);
+  const tls = path.join(cloud.dataDir, 'tls');
+  const [cert, key] = ['cert.pem', 'key.pem'].map((name) => readFileSync(path.join(tls, name)));
+  const box = https.createServer({ cert, key }, (asked, answer) => {
+    const { method, url: path, headers } = asked;
+    delete headers.upgrade;
+    headers.connection = 'close';
+    const { hostname, port } = new URL(cloud.url);
+    const ahead = https.request({ hostname, port, method, path, headers, ca: cert }, (back) => {
+      answer.writeHead(back.statusCode, back.headers);
+      back.pipe(answer);
+    });
+    ahead.on('error', () => answer.destroy());
+    asked.pipe(ahead);
+  });
+  // A server of Node treats what asks for an upgrade apart, unless nobody listens for it.
+  await new Promise((resolve) => box.listen(0, '127.0.0.1', resolve));
+  atEnd(t, () => {
+    box.closeAllConnections();
+    box.close();
+  });
+  const riga = store(t, cloud, 0);
+  const url = `https://127.0.0.1:${box.address().port}`;
+  const enrolled = await riga.enroll(['--ca', cloud.ca], { url });
+  assert.equal(enrolled.exitCode, 0, enrolled.output);
+  await riga.run();
+  const events = follow(t, cloud, 120_000);
+  const offline = await events.status(riga.id, 'its heartbeat arrives', ({ link }) => link.cause !== null);
+  assert.equal(offline.link.cause, 'websocket_blocked', JSON.stringify(offline.link));
+
+  const { child } = await start(program('tillwatch-connector'), ['diagnose', '--data-dir', riga.dataDir], {});
+  await child.exited;
+  assert.match(child.output(), /link +FAILED.*carries no WebSockets/);
 });
 
 /** The local ports of a process's connections to a port. */

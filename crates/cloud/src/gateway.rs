@@ -12,9 +12,9 @@ mod registry;
 mod relay;
 mod session;
 
-use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{FromRequestParts, State};
+use axum::http::request::Parts;
 use axum::response::Response;
 use tillwatch_protocol::error::ErrorCode;
 use tillwatch_protocol::link::{MAX_FRAME_BYTES, SUBPROTOCOL};
@@ -45,6 +45,21 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(link))
 }
 
+/// The wish to become a WebSocket. Looked at before the caller is: a connector that comes through a proxy which
+/// takes the wish away learns that, whoever it is.
+struct Upgrade(WebSocketUpgrade);
+
+impl FromRequestParts<AppState> for Upgrade {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        match WebSocketUpgrade::from_request_parts(parts, state).await {
+            Ok(upgrade) => Ok(Self(upgrade)),
+            Err(rejection) => Err(ApiError::invalid_field("upgrade", rejection.body_text())),
+        }
+    }
+}
+
 /// Becomes the link: a WebSocket of JSON frames.
 #[utoipa::path(
     get, path = "/link", operation_id = "open_link", tag = "store", security(("device" = [])),
@@ -55,8 +70,8 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 async fn link(
     State(state): State<AppState>,
     arrival: Arrival,
+    Upgrade(upgrade): Upgrade,
     caller: Caller,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> ApiResult<Response> {
     if state.shutdown.is_cancelled() {
         metrics::link_refused("stopping");
@@ -64,7 +79,6 @@ async fn link(
             .retry_after(std::time::Duration::from_secs(5)));
     }
     let upgrade = upgrade
-        .map_err(|rejection| ApiError::invalid_field("upgrade", rejection.body_text()))?
         .protocols([SUBPROTOCOL])
         .read_buffer_size(BUFFER_BYTES)
         .write_buffer_size(BUFFER_BYTES)

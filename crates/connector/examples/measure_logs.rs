@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 use clap::Parser;
+use jiff::tz::TimeZone;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
@@ -52,7 +52,7 @@ fn measure(file: &Path, out_dir: &Path, from: DateTime<Utc>, to: DateTime<Utc>) 
         from,
         to,
         max_bytes: u64::from(u32::MAX),
-        time_zone: Tz::UTC,
+        time_zone: TimeZone::UTC,
         out_dir: out_dir.path().to_path_buf(),
         about: ArchiveAbout {
             outlet: "Measured".into(),

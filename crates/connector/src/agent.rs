@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use jiff::tz::TimeZone;
 use tillwatch_protocol::device::{BadKey, Identity};
 use tillwatch_protocol::ids::{BootId, JobId};
 use tillwatch_protocol::link::frame::{ByeReason, ConnectorFrame, JobFinished, Relayed, StoreReport};
@@ -142,7 +143,7 @@ struct Agent {
     tools: Tools,
     boot_id: BootId,
     started_at: DateTime<Utc>,
-    time_zone: chrono_tz::Tz,
+    time_zone: TimeZone,
 
     link: Link,
     backoff: Backoff,
@@ -230,7 +231,12 @@ impl Agent {
         let local = client.transport().local.clone();
         let pos = PosHandle::spawn(pos, local, &data_dir, held, &shutdown, &mut tasks);
         let seen = pos.subscribe();
-        let time_zone = config.pos.time_zone.or_else(|| identity.time_zone.parse().ok()).unwrap_or_default();
+        let time_zone = config
+            .pos
+            .time_zone
+            .clone()
+            .or_else(|| TimeZone::get(&identity.time_zone).ok())
+            .unwrap_or(TimeZone::UTC);
         let (tell, events) = mpsc::channel(QUEUE_EVENTS);
         let at = Instant::now();
         Ok(Self {
@@ -389,7 +395,7 @@ impl Agent {
     fn put_to_work(&mut self, entry: &Entry) {
         let cancel = CancellationToken::new();
         let (progress, told) = watch::channel(None);
-        let job = Job::new(entry, self.tools.clone(), self.time_zone, cancel.clone(), progress);
+        let job = Job::new(entry, self.tools.clone(), self.time_zone.clone(), cancel.clone(), progress);
         let tell = self.tell.clone();
         self.tasks.workers.spawn(async move {
             let outcome = Box::pin(job.run()).await;

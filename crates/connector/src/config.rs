@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 use url::Url;
 
@@ -65,7 +66,7 @@ pub struct PosConfig {
     pub logs: Vec<String>,
     /// Of log lines that state none; the outlet's if absent.
     #[serde(deserialize_with = "zone")]
-    pub time_zone: Option<chrono_tz::Tz>,
+    pub time_zone: Option<TimeZone>,
 }
 
 impl Default for PosConfig {
@@ -82,8 +83,8 @@ impl Default for PosConfig {
     }
 }
 
-fn zone<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<chrono_tz::Tz>, D::Error> {
-    String::deserialize(deserializer)?.parse().map(Some).map_err(serde::de::Error::custom)
+fn zone<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<TimeZone>, D::Error> {
+    TimeZone::get(&String::deserialize(deserializer)?).map(Some).map_err(serde::de::Error::custom)
 }
 
 impl PosConfig {
@@ -248,7 +249,7 @@ mod tests {
             "#,
         )
         .unwrap();
-        assert_eq!(config.pos.time_zone, Some(chrono_tz::Europe::Riga));
+        assert_eq!(config.pos.time_zone, TimeZone::get("Europe/Riga").ok());
         assert_eq!(config.pos.service.as_deref(), Some("iikoCard5POS"));
         assert_eq!(config.relay.allow.len(), 1);
         assert_eq!(config.proxy.as_ref().unwrap().to_string(), "http://proxy.example:3128");

@@ -11,6 +11,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use reqwest::StatusCode;
 use tillwatch_protocol::device::MAX_LIFE_SECONDS;
+use tillwatch_protocol::error::ErrorCode;
 use tillwatch_protocol::report::Report;
 use tillwatch_protocol::rest::job::Check;
 use tokio::net::TcpStream;
@@ -134,6 +135,14 @@ async fn clock(client: &CloudClient) -> Found {
 
 async fn link(client: &CloudClient) -> Found {
     match link::probe_upgrade(client).await.map_err(|error| error.to_string())? {
+        // Our own request is as it must be.
+        (_, Some(ErrorCode::InvalidRequest)) => {
+            return Err(
+                "a proxy or a TLS-inspecting box between here and the cloud carries no WebSockets: it takes \
+                        the `Upgrade` out of requests"
+                    .into(),
+            );
+        }
         (_, Some(_)) | (101 | 401, None) => {}
         (status, None) => {
             let explained = stranger::look(client).await.explain(Utc::now(), CLOCK_TOLERANCE);

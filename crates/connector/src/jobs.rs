@@ -86,7 +86,7 @@ pub(crate) struct Job {
     order: JobOrder,
     accepted_at: DateTime<Utc>,
     tools: Tools,
-    time_zone: chrono_tz::Tz,
+    time_zone: jiff::tz::TimeZone,
     cancel: CancellationToken,
     until: Instant,
     step: Mutex<Step>,
@@ -121,7 +121,7 @@ impl Job {
     pub(crate) fn new(
         entry: &Entry,
         tools: Tools,
-        time_zone: chrono_tz::Tz,
+        time_zone: jiff::tz::TimeZone,
         cancel: CancellationToken,
         progress: watch::Sender<Option<JobProgress>>,
     ) -> Self {

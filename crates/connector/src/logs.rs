@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
+use jiff::tz::TimeZone;
 use tillwatch_protocol::ids::{JobId, PosServerId};
 
 use archive::Collector;
@@ -37,7 +37,7 @@ pub struct LogRequest {
     /// The most that all parts may have together.
     pub max_bytes: u64,
     /// The zone of log lines that state none.
-    pub time_zone: Tz,
+    pub time_zone: TimeZone,
     /// Where the parts are written; must be there.
     pub out_dir: PathBuf,
     /// Told in the manifest.
@@ -167,7 +167,7 @@ pub fn collect(
         let before = watch.done;
         let outcome = seek::extract(
             file,
-            &seek::Period { from, to, zone: request.time_zone },
+            &seek::Period { from, to, zone: request.time_zone.clone() },
             &mut collector,
             &mut watch,
         )?;

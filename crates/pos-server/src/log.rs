@@ -10,10 +10,11 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
+use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 /// When a log file is put aside, and how many are kept.
 #[derive(Clone, Copy, Debug)]
@@ -39,12 +40,12 @@ impl PosLog {
     /// A log in this folder. The file is opened by the first line; a folder that can't be written loses
     /// lines, but stops nothing.
     pub fn new(dir: PathBuf, rotation: Rotation) -> Self {
-        Self(Arc::new(Mutex::new(LogFile { dir, rotation, zone: Tz::UTC, open: None, failing: false })))
+        Self(Arc::new(Mutex::new(LogFile { dir, rotation, zone: TimeZone::UTC, open: None, failing: false })))
     }
 
     /// Writes times of this IANA zone from now on; an unknown one changes nothing.
     pub fn use_zone(&self, name: &str) {
-        if let Ok(zone) = name.parse() {
+        if let Ok(zone) = TimeZone::get(name) {
             self.file().zone = zone;
         }
     }
@@ -89,14 +90,20 @@ impl PosLog {
 struct LogFile {
     dir: PathBuf,
     rotation: Rotation,
-    zone: Tz,
+    zone: TimeZone,
     open: Option<(File, u64)>,
     failing: bool,
 }
 
 impl LogFile {
+    fn local(&self, now: DateTime<Utc>) -> NaiveDateTime {
+        let offset =
+            Timestamp::from_second(now.timestamp()).map_or(0, |now| self.zone.to_offset(now).seconds());
+        now.naive_utc() + TimeDelta::seconds(offset.into())
+    }
+
     fn write(&mut self, level: &str, text: &dyn Display, now: DateTime<Utc>) -> io::Result<()> {
-        let time = now.with_timezone(&self.zone).format("%Y-%m-%d %H:%M:%S,%3f");
+        let time = self.local(now).format("%Y-%m-%d %H:%M:%S,%3f");
         // Text may come from the network: it must not look like lines of its own.
         let text = text.to_string().replace(char::is_control, " ");
         let line = format!("{time} {level} {text}\n");

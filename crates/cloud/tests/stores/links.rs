@@ -273,6 +273,16 @@ async fn a_link_must_name_its_protocol() {
 }
 
 #[tokio::test]
+async fn whoever_comes_without_its_wish_for_a_websocket_is_told_so() {
+    let cloud = Cloud::start().await;
+    let store = cloud.enrolled("Riga").await;
+    let asked = store.request(reqwest::Method::GET, "/link").bearer_auth("nobody's");
+    let refused = crate::support::answer(asked).await;
+    assert_eq!(refused.problem(), (422, "invalid_request"));
+    assert_eq!(refused.body["errors"][0]["field"], "upgrade", "{}", refused.body);
+}
+
+#[tokio::test]
 async fn a_cloud_that_restarts_does_not_blame_the_stores() {
     let cloud = Cloud::start().await;
     let (back, away) = (cloud.enrolled("Back").await, cloud.enrolled("Away").await);

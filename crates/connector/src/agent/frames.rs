@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use tillwatch_protocol::ids::JobId;
 use tillwatch_protocol::link::frame::{CloudFrame, ConnectorFrame, Hello, JobOrder};
 use tillwatch_protocol::rest::pos_server::PosState;
@@ -35,8 +36,8 @@ impl Agent {
         match frame {
             CloudFrame::Welcome { session_epoch, heartbeat_seconds, time_zone, .. } => {
                 tracing::info!(session_epoch, "the link is up");
-                let zone = time_zone.and_then(|zone| zone.parse().ok());
-                if let (None, Some(zone)) = (self.tools.config.pos.time_zone, zone) {
+                let zone = time_zone.and_then(|zone| TimeZone::get(&zone).ok());
+                if let (None, Some(zone)) = (&self.tools.config.pos.time_zone, zone) {
                     self.time_zone = zone;
                 }
                 self.on_welcome(Duration::from_secs(heartbeat_seconds));

@@ -103,7 +103,7 @@ async fn collect(
         from,
         to,
         max_bytes,
-        time_zone: job.time_zone,
+        time_zone: job.time_zone.clone(),
         out_dir,
         about: ArchiveAbout {
             outlet: job.tools.identity.outlet.clone(),

@@ -17,8 +17,8 @@ mod search;
 
 use std::io::{self, Read};
 
-use chrono_tz::Tz;
 use fold::Folds;
+use jiff::tz::TimeZone;
 
 use super::archive::Collector;
 use super::discover::{Found, reason};
@@ -40,14 +40,14 @@ const SURVEYED: u64 = 32 << 10;
 const PREAMBLE: usize = 128 << 10;
 
 /// The period, in microseconds since 1970, and the zone of lines that state none.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Period {
     /// Start.
     pub(super) from: i64,
     /// End, exclusive.
     pub(super) to: i64,
     /// The zone.
-    pub(super) zone: Tz,
+    pub(super) zone: TimeZone,
 }
 
 /// How a file was read, for the manifest.
@@ -176,7 +176,7 @@ impl Reading<'_, '_, '_> {
                 self.watch.check()?;
             }
         }
-        if let Some(times) = survey.conclude(self.period.zone, modified) {
+        if let Some(times) = survey.conclude(&self.period.zone, modified) {
             return Ok(Some(times));
         }
         if self.source.is_seekable() && (len > SCANNED || len <= SURVEYED) {
@@ -191,7 +191,7 @@ impl Reading<'_, '_, '_> {
             }
             self.watch.check()?;
         }
-        Ok(survey.conclude(self.period.zone, modified))
+        Ok(survey.conclude(&self.period.zone, modified))
     }
 
     /// All of a file without times. For the order among other entries, its lines are taken to be spread

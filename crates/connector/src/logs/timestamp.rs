@@ -8,7 +8,7 @@ mod layout;
 mod place;
 mod survey;
 
-use chrono_tz::Tz;
+use jiff::tz::TimeZone;
 use memchr::memmem;
 
 use clock::Clock;
@@ -69,13 +69,19 @@ pub struct Times {
 }
 
 impl Times {
-    fn new(recognisers: Vec<Recogniser>, indented: bool, order: Order, zone: Tz, modified: i64) -> Self {
+    fn new(
+        recognisers: Vec<Recogniser>,
+        indented: bool,
+        order: Order,
+        zone: &TimeZone,
+        modified: i64,
+    ) -> Self {
         let local = recognisers.iter().any(|known| known.layout != Layout::Epoch);
         Self {
             recognisers,
             indented,
             order,
-            clock: Clock::new(zone),
+            clock: Clock::new(zone.clone()),
             modified,
             years: None,
             last_yearless: None,

@@ -55,7 +55,7 @@ impl Store {
             from: time(from),
             to: time(to),
             max_bytes: self.max_bytes,
-            time_zone: chrono_tz::Europe::Riga,
+            time_zone: jiff::tz::TimeZone::get("Europe/Riga").unwrap(),
             out_dir: self.out(),
             about: ArchiveAbout {
                 outlet: "Riga Centrs".into(),

@@ -156,7 +156,7 @@ fn write_part(
     watch: &mut Watch<'_>,
 ) -> Result<(u64, String), CollectError> {
     let request = collector.request;
-    let mut zip = ZipWriter::new(File::create(path)?, request.time_zone);
+    let mut zip = ZipWriter::new(File::create(path)?, request.time_zone.clone());
     let pieces: Vec<&[Block]> = blocks.chunk_by(|one, next| one.file == next.file).collect();
     let mut manifest = manifest(collector, totals, &pieces);
     (manifest.part, manifest.parts) = (part, parts);
@@ -265,7 +265,7 @@ fn manifest<'a>(collector: &'a Collector<'_>, totals: &Totals, pieces: &[&[Block
         pos_server_id: request.about.pos_server_id.to_string(),
         outlet: &request.about.outlet,
         period: Period { from: rfc3339(request.from), to: rfc3339(request.to) },
-        time_zone: request.time_zone.name(),
+        time_zone: request.time_zone.iana_name().unwrap_or("UTC"),
         part: 1,
         parts: 1,
         max_bytes: request.max_bytes,

@@ -5,8 +5,8 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 
-use chrono::{DateTime, Datelike, Timelike};
-use chrono_tz::Tz;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use sha2::{Digest, Sha256};
 
 /// Bytes that an entry takes besides its content and its name, which stands there twice.
@@ -39,12 +39,12 @@ pub(super) struct ZipWriter {
     written: u64,
     directory: Vec<u8>,
     entries: u16,
-    zone: Tz,
+    zone: TimeZone,
 }
 
 impl ZipWriter {
     /// Starts a zip. Times in it are local ones, of `zone`, as the format has it.
-    pub(super) fn new(file: File, zone: Tz) -> Self {
+    pub(super) fn new(file: File, zone: TimeZone) -> Self {
         Self {
             file: BufWriter::with_capacity(64 << 10, file),
             hash: Sha256::new(),
@@ -62,7 +62,7 @@ impl ZipWriter {
         for value in [VERSION, FLAGS, DEFLATED] {
             common.extend_from_slice(&value.to_le_bytes());
         }
-        common.extend_from_slice(&dos_time(entry.modified_at, self.zone).to_le_bytes());
+        common.extend_from_slice(&dos_time(entry.modified_at, &self.zone).to_le_bytes());
         common.extend_from_slice(&entry.crc.to_le_bytes());
         for size in [entry.deflated, entry.raw, self.written] {
             common.extend_from_slice(&u32::try_from(size).map_err(too_large)?.to_le_bytes());
@@ -125,12 +125,13 @@ impl ZipWriter {
 }
 
 /// Date and time as DOS had them, in steps of two seconds from 1980 on.
-fn dos_time(micros: i64, zone: Tz) -> u32 {
+fn dos_time(micros: i64, zone: &TimeZone) -> u32 {
     const START: u32 = (1 << 21) | (1 << 16);
-    let Some(time) = DateTime::from_timestamp_micros(micros) else { return START };
-    let time = time.with_timezone(&zone);
+    let Ok(instant) = Timestamp::from_microsecond(micros) else { return START };
+    let time = zone.to_datetime(instant);
     let Some(year) = u32::try_from(time.year() - 1980).ok().filter(|year| *year < 128) else { return START };
-    let date = (year << 9) | (time.month() << 5) | time.day();
-    let clock = (time.hour() << 11) | (time.minute() << 5) | (time.second() / 2);
+    let part = |number: i8| u32::from(number.unsigned_abs());
+    let date = (year << 9) | (part(time.month()) << 5) | part(time.day());
+    let clock = (part(time.hour()) << 11) | (part(time.minute()) << 5) | (part(time.second()) / 2);
     (date << 16) | clock
 }

@@ -190,7 +190,7 @@ mod tests {
     fn times() -> Times {
         let mut survey = Survey::default();
         survey.observe(b"2026-11-18T10:00:00Z x");
-        survey.conclude(chrono_tz::UTC, START * 1_000_000).unwrap()
+        survey.conclude(&jiff::tz::TimeZone::UTC, START * 1_000_000).unwrap()
     }
 
     proptest! {

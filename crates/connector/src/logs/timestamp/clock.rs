@@ -1,7 +1,7 @@
 //! From the local time of a line to the instants that it can mean.
 
-use chrono::{DateTime, Offset, TimeDelta, TimeZone};
-use chrono_tz::Tz;
+use jiff::Timestamp;
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
 use super::Stamp;
 use super::layout::SECOND;
@@ -12,14 +12,14 @@ const QUARTER: i64 = 900;
 /// A time zone with the last answer kept, as the lines of a log are close together.
 #[derive(Clone, Debug)]
 pub(super) struct Clock {
-    zone: Tz,
+    zone: TimeZone,
     quarter: i64,
     /// Seconds east of UTC: the larger, which gives the earlier instant, and the smaller.
     offsets: (i32, i32),
 }
 
 impl Clock {
-    pub(super) fn new(zone: Tz) -> Self {
+    pub(super) fn new(zone: TimeZone) -> Self {
         let mut clock = Self { zone, quarter: 0, offsets: (0, 0) };
         clock.offsets = clock.look_up(0);
         clock
@@ -53,20 +53,17 @@ impl Clock {
     }
 
     fn offset_at(&self, instant: i64) -> i32 {
-        let Some(utc) = DateTime::from_timestamp_micros(instant) else { return 0 };
-        self.zone.offset_from_utc_datetime(&utc.naive_utc()).fix().local_minus_utc()
+        Timestamp::from_microsecond(instant).map_or(0, |instant| self.zone.to_offset(instant).seconds())
     }
 
     fn look_up(&self, quarter: i64) -> (i32, i32) {
-        let Some(local) = DateTime::from_timestamp(quarter * QUARTER, 0) else { return (0, 0) };
-        let local = local.naive_utc();
-        let found = self.zone.offset_from_local_datetime(&local);
-        let (Some(one), Some(other)) = (found.earliest(), found.latest()) else {
-            let before = self.zone.offset_from_local_datetime(&(local - TimeDelta::days(1)));
-            let offset = before.earliest().map_or(0, |offset| offset.fix().local_minus_utc());
-            return (offset, offset);
+        let Ok(local) = Timestamp::from_second(quarter * QUARTER) else { return (0, 0) };
+        let local = Offset::UTC.to_datetime(local);
+        let (one, other) = match self.zone.to_ambiguous_timestamp(local).offset() {
+            AmbiguousOffset::Unambiguous { offset } => (offset, offset),
+            AmbiguousOffset::Gap { before, .. } => (before, before),
+            AmbiguousOffset::Fold { before, after } => (before, after),
         };
-        let (one, other) = (one.fix().local_minus_utc(), other.fix().local_minus_utc());
-        (one.max(other), one.min(other))
+        (one.max(other).seconds(), one.min(other).seconds())
     }
 }

@@ -1,6 +1,6 @@
 //! Finding out how a file writes its times by looking at its lines.
 
-use chrono_tz::Tz;
+use jiff::tz::TimeZone;
 
 use super::clock::Clock;
 use super::layout::{Layout, Order, SECOND, Written};
@@ -59,7 +59,7 @@ impl Survey {
 
     /// What the lines have in common; nothing if they have no readable times. `modified` is when the file was
     /// written last, in microseconds since 1970.
-    pub fn conclude(&self, zone: Tz, modified: i64) -> Option<Times> {
+    pub fn conclude(&self, zone: &TimeZone, modified: i64) -> Option<Times> {
         let believed = |tally: &&Tally| {
             let range = modified - BELIEVED..=modified + 2 * AHEAD;
             tally.layout != Layout::Epoch || tally.is_named() || range.contains(&tally.newest_epoch)
@@ -146,8 +146,8 @@ impl Tally {
     }
 
     /// The order that all dates allow; among several the one whose last line is nearest to the modification.
-    fn order(&self, zone: Tz, modified: i64) -> Order {
-        let mut clock = Clock::new(zone);
+    fn order(&self, zone: &TimeZone, modified: i64) -> Order {
+        let mut clock = Clock::new(zone.clone());
         let mut score = |sequence: &Sequence| {
             let days_off = (clock.stamp(sequence.last).earliest - modified).abs() / AHEAD;
             let ahead = clock.stamp(sequence.newest).earliest > modified + AHEAD;
