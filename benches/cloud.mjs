@@ -1,11 +1,11 @@
 // The cloud beside nats-server and nginx: links, handshakes, dispatch, reports and lists.
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { cloudCommand, importFleet, signIn, startCloud } from '../scripts/lib/cloud.mjs';
 import { example, inFolder, interleaved, median, release, row, target } from '../scripts/lib/measure.mjs';
 import { start, stop } from '../scripts/lib/run.mjs';
+import { cpuSeconds, freePort, resident, seconds, startPeer } from './lib/processes.mjs';
 
 const MIB = 2 ** 20;
 /** How long idle links are left alone before memory is read: over two minutes, when NATS has pinged each once. */
@@ -316,48 +316,6 @@ http {
   return { child, place: ['--server', `127.0.0.1:${port}`, '--ca', cert, '--path', '/links'] };
 }
 
-/** Starts a server that says nothing when it listens, and waits until it does. */
-async function startPeer(command, args, folder, port) {
-  const log = openSync(path.join(folder, 'log'), 'w');
-  const child = spawn(command, args, { stdio: ['ignore', log, log] });
-  closeSync(log);
-  let trouble;
-  child.once('error', (error) => (trouble = error));
-  child.exited = new Promise((resolve) => {
-    child.once('exit', resolve);
-    child.once('error', resolve);
-  });
-  for (let tries = 0; tries < 100; tries++) {
-    if (await listens(port)) return child;
-    if (trouble || child.exitCode !== null)
-      throw new Error(
-        `${command} did not start: ${trouble?.message ?? readFileSync(path.join(folder, 'log'), 'utf8')}`,
-      );
-    await seconds(0.1);
-  }
-  await stop(child);
-  throw new Error(`${command} does not listen.`);
-}
-
-function listens(port) {
-  return new Promise((resolve) => {
-    const socket = net.connect(port, '127.0.0.1');
-    socket.once('connect', () => (socket.destroy(), resolve(true)));
-    socket.once('error', () => resolve(false));
-  });
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
-
 /** Runs a measurement to its end and gives the JSON that it printed last. */
 async function figuresOf(program, args) {
   const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -387,26 +345,9 @@ function newFolder(folder, name) {
   return made;
 }
 
-/** The memory of a process that is in RAM, in bytes. */
-function resident(pid) {
-  const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1];
-  return Number(kib) * 1024;
-}
-
-/** The CPU time that a process has had, all threads together. The kernel counts in hundredths. */
-function cpuSeconds(pid) {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / 100;
-}
-
 /** How many files a process of ours may open. */
 function openFiles() {
   const limits = readFileSync('/proc/self/limits', 'utf8');
   const hard = /^Max open files\s+\S+\s+(\S+)/m.exec(limits)[1];
   return hard === 'unlimited' ? Number.MAX_SAFE_INTEGER : Number(hard);
-}
-
-function seconds(count) {
-  return new Promise((resolve) => setTimeout(resolve, count * 1000));
 }

@@ -48,7 +48,7 @@ const packages = {
     'wine64',
   ],
   // Peers to measure against.
-  bench: ['ripgrep', 'nginx-light', 'libnginx-mod-nchan', 'nats-server', 'python3'],
+  bench: ['ripgrep', 'nginx-light', 'libnginx-mod-nchan', 'nats-server', 'zabbix-agent2', 'python3'],
 };
 
 /** Installs what is missing of the system packages, or says which commands would. */
