@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 pub(crate) use jobs::LogRequest;
 
+use crate::clipboard::Clipboard;
 use crate::download::Downloads;
 use crate::error::AppError;
 use crate::ipc::{
@@ -52,6 +53,7 @@ pub(crate) struct Core {
     persist: Persist,
     jobs: Mutex<Jobs>,
     downloads: Downloads,
+    clipboard: Clipboard,
 }
 
 impl Core {
@@ -73,6 +75,7 @@ impl Core {
             persist: Persist::default(),
             jobs: Mutex::default(),
             downloads: Downloads::default(),
+            clipboard: Clipboard::default(),
         }
     }
 
@@ -89,7 +92,9 @@ impl Core {
             self.emit(AppEvent::Session { session: lock(&self.session).clone() });
             self.emit(AppEvent::Connection { connection: self.connection() });
         }
-        self.emit(AppEvent::Grid { summary: self.summary() });
+        // A new page knows none of the rows yet.
+        self.fleet().stop_watching();
+        self.emit(AppEvent::Grid { summary: self.summary(), changes: None, cursor: None });
         for job in self.jobs() {
             self.emit(AppEvent::Job { job });
         }
@@ -138,6 +143,11 @@ impl Core {
     /// The rows at these places.
     pub(crate) fn grid_window(&self, offset: u32, limit: u32) -> GridWindow {
         self.fleet().window(offset, limit, Utc::now())
+    }
+
+    /// Says which store the keyboard is at, so that it stays there when rows move.
+    pub(crate) fn set_cursor(&self, id: Option<&str>) {
+        self.fleet().set_cursor(id.and_then(|id| id.parse().ok()));
     }
 
     /// One row.
@@ -198,10 +208,14 @@ impl Core {
         let mut told = None;
         loop {
             self.grid_changed.notified().await;
-            let summary = self.summary();
+            let (summary, changes, cursor) = {
+                let now = Utc::now();
+                let mut fleet = self.fleet();
+                (fleet.summary(now), fleet.changes(now), fleet.cursor(now))
+            };
             if told != Some(summary.version) {
                 told = Some(summary.version);
-                self.emit(AppEvent::Grid { summary });
+                self.emit(AppEvent::Grid { summary, changes, cursor });
                 tokio::time::sleep(GRID_EVENTS_APART).await;
             }
         }

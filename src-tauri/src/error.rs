@@ -55,6 +55,8 @@ pub enum LocalCode {
     KeychainUnavailable,
     /// The spreadsheet could not be made.
     ExportFailed,
+    /// The system's clipboard takes nothing.
+    ClipboardUnavailable,
 }
 
 impl LocalCode {
@@ -77,6 +79,7 @@ impl LocalCode {
             Self::SettingsDamaged => "settings_damaged",
             Self::KeychainUnavailable => "keychain_unavailable",
             Self::ExportFailed => "export_failed",
+            Self::ClipboardUnavailable => "clipboard_unavailable",
         }
     }
 }

@@ -5,6 +5,7 @@
 mod columns;
 mod statuses;
 mod summary;
+mod tabbed;
 mod words;
 
 use std::error::Error;
@@ -21,6 +22,7 @@ use tempfile::TempPath;
 use crate::error::{AppError, LocalCode};
 use crate::ipc::{Connection, ConnectionState, ExportRequest, GridQuery, GridSummary, OutletOption, Session};
 use crate::rows::Entry;
+pub(crate) use tabbed::tabbed;
 use words::Words;
 
 /// Everything that goes into the file.

@@ -46,14 +46,15 @@ mod job;
 mod session;
 
 pub use grid::{
-    Confidence, Evidence, ExchangeError, GridQuery, GridSummary, GridWindow, Highlight, LinkState,
-    OfflineCause, Only, OutletOption, PosState, Row, SelectOp, Sort,
+    Confidence, CopyRequest, Cursor, Evidence, ExchangeError, GridChanges, GridQuery, GridSummary,
+    GridWindow, Highlight, LinkState, OfflineCause, Only, OutletOption, PlacedRow, PosState, Row, SelectOp,
+    Sort,
 };
 pub use job::{
     ActiveJob, Archive, Download, DownloadState, ExportColumn, ExportRequest, Exported, Job, JobFailure,
     JobKind, JobProgress, JobState, RequestedLogs, RunnableJob, WhenOffline,
 };
 pub use session::{
-    AppEvent, AppInfo, ColumnSetting, Connection, ConnectionState, Density, Language, MenuAction, Session,
-    SessionState, Settings, Theme, Times,
+    AppEvent, AppInfo, ColumnSetting, Connection, ConnectionState, Density, Language, MenuAction, SavedView,
+    Session, SessionState, Settings, Theme, Times,
 };

@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod bindings;
 mod cache;
+mod clipboard;
 mod cloud;
 mod commands;
 mod core;

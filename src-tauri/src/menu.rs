@@ -113,6 +113,7 @@ fn build<R: Runtime>(app: &AppHandle<R>, is_russian: bool) -> tauri::Result<Menu
     let view = SubmenuBuilder::new(app, say("&View", "&Вид"))
         .item(&item(MenuAction::Refresh, say("&Refresh", "&Обновить"), Some("F5"))?)
         .item(&item(MenuAction::ClearFilters, say("&Clear filters", "&Снять фильтры"), None)?)
+        .item(&item(MenuAction::Views, say("&Views…", "Со&хранённые виды…"), None)?)
         .item(&item(MenuAction::Columns, say("C&olumns…", "&Столбцы…"), None)?)
         .item(&item(MenuAction::Activity, say("&Activity", "&Действия"), None)?)
         .build()?;

@@ -1,6 +1,6 @@
 //! What the user chose, and which certificates they trust: `settings.json`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -10,21 +10,40 @@ use serde_json::Value;
 use tauri::{AppHandle, Runtime};
 use tauri_plugin_store::StoreExt;
 use tempfile::NamedTempFile;
+use tillwatch_protocol::error::ErrorCode;
 use url::Url;
 
 use crate::error::{AppError, LocalCode};
-use crate::ipc::Settings;
+use crate::ipc::{GridQuery, SavedView, Settings};
 
 /// The settings' file in the app's home.
 pub(crate) const FILE: &str = "settings.json";
+
+/// One more whenever what older files say means something else now; [`migrated`] then brings them here.
+const SCHEMA: u32 = 2;
+
+/// The most views that a user may save, and the longest name of one, in characters.
+const MOST_VIEWS: usize = 100;
+const LONGEST_NAME: usize = 60;
 
 /// What the file holds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Stored {
     /// What the user chose.
     pub(crate) settings: Settings,
+    /// What speaks of the stores of one cloud and so belongs to one user there, by `e-mail origin`; of the one who
+    /// signed in last it stands in `settings`.
+    pub(crate) personal: BTreeMap<String, Personal>,
     /// Pinned certificates: SHA-256 by the cloud's origin.
     pub(crate) trusted_certificates: BTreeMap<String, String>,
+}
+
+/// What each user of each cloud has of their own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Personal {
+    query: Option<GridQuery>,
+    views: Vec<SavedView>,
+    view: Option<String>,
 }
 
 /// Writes what is to be kept.
@@ -50,17 +69,33 @@ impl Preferences {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner).settings.clone()
     }
 
-    /// Keeps what the user chose. Who signed in last is the core's to say.
+    /// Keeps what the user chose. Who signed in last is the core's to say. Fails with `invalid_request` when there are
+    /// too many views, or their names are not good.
     pub(crate) fn save_settings(&self, settings: Settings) -> Result<(), AppError> {
+        check_views(&settings.views)?;
         self.change(|stored| {
             let Settings { last_url, last_email, .. } = stored.settings.clone();
             stored.settings = Settings { last_url, last_email, ..settings };
         })
     }
 
-    /// Keeps who signed in last, and where.
+    /// Keeps who signed in last, and where, and gives them their own filters and views.
     pub(crate) fn save_sign_in(&self, url: &Url, email: &str) -> Result<(), AppError> {
         self.change(|stored| {
+            let before = stored.settings.last_email.as_deref().zip(stored.settings.last_url.as_deref());
+            let (before, now) = (before.map(|(email, url)| owner(email, url)), owner(email, url.as_str()));
+            if before.as_ref() != Some(&now) {
+                let theirs = stored.personal.remove(&now).unwrap_or_default();
+                let settings = &mut stored.settings;
+                let left = Personal {
+                    query: std::mem::replace(&mut settings.query, theirs.query),
+                    views: std::mem::replace(&mut settings.views, theirs.views),
+                    view: std::mem::replace(&mut settings.view, theirs.view),
+                };
+                if let Some(before) = before {
+                    stored.personal.insert(before, left);
+                }
+            }
             stored.settings.last_url = Some(url.to_string());
             stored.settings.last_email = Some(email.to_owned());
         })
@@ -95,8 +130,13 @@ pub(crate) fn open<R: Runtime>(
     let store = app.store_builder(&path).disable_auto_save().build().map_err(|error| {
         AppError::from(LocalCode::FileUnwritable).detail(error).param("path", path.display())
     })?;
+    let schema = store.get("schema").and_then(|schema| schema.as_u64()).unwrap_or(1);
     let stored = Stored {
-        settings: merged(store.get("settings")),
+        settings: merged(store.get("settings").map(|settings| migrated(settings, schema))),
+        personal: store
+            .get("personal")
+            .and_then(|value| serde_json::from_value(value).ok())
+            .unwrap_or_default(),
         trusted_certificates: store
             .get("trusted_certificates")
             .and_then(|value| serde_json::from_value(value).ok())
@@ -108,6 +148,7 @@ pub(crate) fn open<R: Runtime>(
                 store.set(key, value);
             }
         }
+        store.set("schema", SCHEMA);
         let values: serde_json::Map<String, Value> = store.entries().into_iter().collect();
         write_whole(&path, &values)
     });
@@ -123,6 +164,43 @@ fn write_whole(path: &Path, values: &serde_json::Map<String, Value>) -> Result<(
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
     Ok(())
+}
+
+/// Under which name a user's own things are kept.
+fn owner(email: &str, url: &str) -> String {
+    format!("{email} {url}")
+}
+
+fn check_views(views: &[SavedView]) -> Result<(), AppError> {
+    let invalid =
+        |why: &str| Err(AppError::from(ErrorCode::InvalidRequest).detail(why).param("field", "views"));
+    if views.len() > MOST_VIEWS {
+        return invalid("there are too many views");
+    }
+    let mut names = BTreeSet::new();
+    for SavedView { name, .. } in views {
+        if name.trim().is_empty() || name.chars().count() > LONGEST_NAME {
+            return invalid("the name of a view is empty or too long");
+        }
+        if !names.insert(name.trim().to_lowercase()) {
+            return invalid("two views have the same name");
+        }
+    }
+    Ok(())
+}
+
+/// What a file of an older version means by today's words.
+fn migrated(mut settings: Value, schema: u64) -> Value {
+    if schema < 2
+        && let Some(columns) = settings.get_mut("columns").and_then(Value::as_array_mut)
+    {
+        // These two always stayed on screen; since then it is said of each column.
+        for column in columns.iter_mut().filter_map(Value::as_object_mut) {
+            let pinned = matches!(column.get("key").and_then(Value::as_str), Some("link" | "organization"));
+            column.entry("pinned").or_insert(pinned.into());
+        }
+    }
+    settings
 }
 
 /// The settings of a file that an older version may have written: what it does not say is as at the first start.
@@ -171,6 +249,53 @@ mod tests {
         assert_eq!(settings.theme, Theme::System);
         assert_eq!(settings.last_email.as_deref(), Some("anna@example.com"));
         assert_eq!(merged(None), Settings::default());
+    }
+
+    #[test]
+    fn columns_of_the_first_schema_keep_what_stayed_on_screen() {
+        let columns = json!([{"key": "chain", "width": 90, "visible": true}, {"key": "link", "width": 70, "visible": true}]);
+        let old = merged(Some(migrated(json!({"columns": columns}), 1)));
+        let pinned: Vec<_> =
+            old.columns.iter().map(|column| (column.key.as_str(), column.width, column.pinned)).collect();
+        assert_eq!(pinned, [("chain", 90, false), ("link", 70, true)]);
+    }
+
+    fn view(name: &str) -> SavedView {
+        SavedView { name: name.into(), query: GridQuery::default(), columns: Vec::new() }
+    }
+
+    #[test]
+    fn each_user_finds_their_own_views_again() {
+        let preferences = Preferences::new(Stored::default(), |_| Ok(()));
+        let url: Url = "https://cloud.example.com".parse().unwrap();
+        let names = || preferences.settings().views.into_iter().map(|view| view.name).collect::<Vec<_>>();
+        let save = |name: &str| {
+            let settings = preferences.settings();
+            let views = vec![view(name)];
+            preferences.save_settings(Settings { views, view: Some(name.into()), ..settings }).unwrap();
+        };
+        preferences.save_sign_in(&url, "anna@example.com").unwrap();
+        save("Anna's");
+        preferences.save_sign_in(&url, "boris@example.com").unwrap();
+        assert_eq!((names(), preferences.settings().view), (vec![], None));
+        save("Boris's");
+        preferences.save_sign_in(&url, "anna@example.com").unwrap();
+        assert_eq!((names(), preferences.settings().view), (vec!["Anna's".into()], Some("Anna's".into())));
+        preferences.save_sign_in(&url, "anna@example.com").unwrap();
+        assert_eq!(names(), ["Anna's"]);
+        preferences.save_sign_in(&"https://other.example.com".parse().unwrap(), "anna@example.com").unwrap();
+        assert!(names().is_empty());
+    }
+
+    #[test]
+    fn views_that_cannot_be_told_apart_are_refused() {
+        let preferences = Preferences::new(Stored::default(), |_| Ok(()));
+        let many = (0..=MOST_VIEWS).map(|n| view(&n.to_string())).collect();
+        for views in [vec![view(" ")], vec![view("Riga"), view("riga ")], vec![view(&"x".repeat(61))], many] {
+            let refused = preferences.save_settings(Settings { views, ..Settings::default() }).unwrap_err();
+            assert_eq!(refused.code, "invalid_request");
+        }
+        assert!(preferences.settings().views.is_empty());
     }
 
     /// An app with nothing but the store.

@@ -89,6 +89,43 @@ const screens: [string, string, (app: App) => Promise<unknown>][] = [
     },
   ],
   [
+    'the menu of a column',
+    'scenario=demo',
+    async ({ page }) => {
+      await page.locator('[data-column="chain"]').click();
+      await page.locator('[data-column="crm_id"]').click({ modifiers: ['Shift'] });
+      await page.locator('[data-column="crm_id"]').click({ button: 'right' });
+      await page.getByRole('menu').waitFor();
+    },
+  ],
+  [
+    'saved views: a name, then the menu',
+    'scenario=demo',
+    async ({ get, page }) => {
+      await get('views').click();
+      await page.getByRole('menuitem').first().click();
+      await get('view-submit').click();
+      await get('view-name').fill('Riga');
+      await get('view-submit').click();
+      await get('filter-search').fill('riga');
+      await get('views').click();
+      await page.getByRole('menuitemradio').waitFor();
+    },
+  ],
+  [
+    'a view that is about to be deleted',
+    'scenario=demo',
+    async ({ get, page }) => {
+      await get('views').click();
+      await page.getByRole('menuitem').first().click();
+      await get('view-name').fill('Riga');
+      await get('view-submit').click();
+      await get('views').click();
+      await page.getByRole('menuitem').last().click();
+      await page.getByRole('alertdialog').waitFor();
+    },
+  ],
+  [
     'logs: what is asked',
     'scenario=demo',
     async ({ row, get }) => {

@@ -251,8 +251,8 @@ describe('the grid', () => {
       const [settings] = (await calls(app, 'saveSettings')).at(-1) ?? [];
       expect(settings).toMatchObject({
         columns: expect.arrayContaining([
-          { key: 'link', width: 166, visible: true },
-          { key: 'address', width: 200, visible: true },
+          { key: 'link', width: 166, visible: true, pinned: true },
+          { key: 'address', width: 200, visible: true, pinned: false },
         ]),
       });
     });

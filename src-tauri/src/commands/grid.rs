@@ -1,7 +1,7 @@
 //! The rows on screen.
 
 use super::{Answer, CoreState};
-use crate::ipc::{GridQuery, GridSummary, GridWindow, OutletOption, Row, SelectOp};
+use crate::ipc::{CopyRequest, GridQuery, GridSummary, GridWindow, OutletOption, Row, SelectOp};
 
 /// Changes what the grid shows and in which order.
 #[tauri::command]
@@ -17,11 +17,20 @@ pub(crate) async fn summary(core: CoreState<'_>) -> Answer<GridSummary> {
     Ok(core.summary())
 }
 
-/// At most `limit` rows from the one at `offset` on; never more than 1,000.
+/// At most `limit` rows from the one at `offset` on; never more than 1,000. From then on `grid` events tell what
+/// becomes of these.
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn grid_window(core: CoreState<'_>, offset: u32, limit: u32) -> Answer<GridWindow> {
     Ok(core.grid_window(offset, limit))
+}
+
+/// Says which store the keyboard is at; `grid` events tell where it is when rows move.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn set_cursor(core: CoreState<'_>, id: Option<String>) -> Answer<()> {
+    core.set_cursor(id.as_deref());
+    Ok(())
 }
 
 /// One row, whether it matches the query or not.
@@ -43,6 +52,14 @@ pub(crate) async fn select(core: CoreState<'_>, op: SelectOp) -> Answer<GridSumm
 #[specta::specta]
 pub(crate) async fn selected_rows(core: CoreState<'_>) -> Answer<Vec<Row>> {
     Ok(core.selected_rows())
+}
+
+/// Puts everything that is selected on the clipboard as text, a line a row, with tabs between columns. Gives how many
+/// rows that were.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn copy_selection(core: CoreState<'_>, request: CopyRequest) -> Answer<u32> {
+    core.inner().copy_selection(request).await
 }
 
 /// The choices of the Organization field: each chain, then its outlets.

@@ -47,7 +47,8 @@ fn the_webview_gets_answers_and_codes() {
     let webview = webview(core);
 
     let mut settings: Settings = call(&webview, "settings", json!({})).unwrap();
-    settings.columns = vec![crate::ipc::ColumnSetting { key: "link".into(), width: 90, visible: false }];
+    settings.columns =
+        vec![crate::ipc::ColumnSetting { key: "link".into(), width: 90, visible: false, pinned: true }];
     call::<()>(&webview, "save_settings", json!({"settings": settings})).unwrap();
     assert_eq!(call::<Settings>(&webview, "settings", json!({})).unwrap(), settings);
 

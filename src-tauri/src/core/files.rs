@@ -9,7 +9,7 @@ use super::{Core, lock};
 use crate::download::{self, Target};
 use crate::error::AppError;
 use crate::export;
-use crate::ipc::{AppEvent, Archive, Download, DownloadState, ExportRequest, Exported};
+use crate::ipc::{AppEvent, Archive, CopyRequest, Download, DownloadState, ExportRequest, Exported};
 
 impl Core {
     /// Saves an archive as `path`. Progress goes out as events; done when the file is whole and checked, or not.
@@ -50,6 +50,19 @@ impl Core {
     /// The download of this archive, if one is under way.
     pub(crate) fn running_download(&self, id: &str) -> Option<Download> {
         self.downloads.running(id)
+    }
+
+    /// Puts the selected rows on the clipboard. Gives how many.
+    pub(crate) async fn copy_selection(self: &Arc<Self>, request: CopyRequest) -> Result<u32, AppError> {
+        let core = Arc::clone(self);
+        let copying = tokio::task::spawn_blocking(move || {
+            let entries = core.fleet().selected_entries(Utc::now());
+            if !entries.is_empty() {
+                core.clipboard.write(export::tabbed(&request, &entries))?;
+            }
+            Ok(entries.len() as u32)
+        });
+        copying.await.map_err(|error| AppError::bug("copying failed", &error))?
     }
 
     /// Stops a download.

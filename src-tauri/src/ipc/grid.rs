@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use specta::Type;
 use tillwatch_protocol::rest::pos_server as wire;
 
-use super::ActiveJob;
+use super::{ActiveJob, ExportColumn};
 
 mirror! {
     /// Whether the link is up.
@@ -161,6 +161,50 @@ pub struct GridWindow {
     pub rows: Vec<Row>,
 }
 
+/// What became of the rows that were asked for last.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Type)]
+pub struct GridChanges {
+    /// The version of the rows that this is to be put over; over others it says nothing.
+    pub since: u32,
+    /// The index of the first row that was asked for.
+    pub offset: u32,
+    /// How many were asked for. Of others nothing is known any more.
+    pub limit: u32,
+    /// Those that differ, at their places now.
+    pub rows: Vec<PlacedRow>,
+}
+
+/// A row and its place in the current order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Type)]
+pub struct PlacedRow {
+    /// Its place.
+    pub index: u32,
+    /// The row.
+    pub row: Row,
+}
+
+/// The store that the keyboard is at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Cursor {
+    /// The POS server's id.
+    pub id: String,
+    /// Its place in the current order; null when it does not match any more.
+    pub index: Option<u32>,
+}
+
+/// What goes to the clipboard of the selected rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct CopyRequest {
+    /// The visible columns in their order.
+    pub columns: Vec<ExportColumn>,
+    /// Words of the user's language by key, such as `link.online`; English where one is missing.
+    pub words: BTreeMap<String, String>,
+    /// The language the words are in, such as `en`.
+    pub locale: String,
+    /// IANA name of the zone that times are written in, or `outlet` for each outlet's own.
+    pub time_zone: String,
+}
+
 /// Everything the window shows about one POS server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Type)]
 pub struct Row {
@@ -284,12 +328,10 @@ pub enum SelectOp {
         /// Its place.
         index: u32,
     },
-    /// The rows from one to the other, both included, and no others.
-    Range {
-        /// One end.
-        from: u32,
-        /// The other end, before or after.
-        to: u32,
+    /// The rows from the one that was last chosen by itself to this one, and no others.
+    Extend {
+        /// Its place.
+        index: u32,
     },
     /// Everything that matches.
     All,

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use specta::Type;
 
-use super::{Download, GridQuery, GridSummary, Job};
+use super::{Cursor, Download, GridChanges, GridQuery, GridSummary, Job};
 use crate::error::AppError;
 
 /// What the About box says.
@@ -37,6 +37,10 @@ pub struct Settings {
     pub columns: Vec<ColumnSetting>,
     /// The filters and the order that were on last.
     pub query: Option<GridQuery>,
+    /// Filters, order and columns that the user gave a name, in the order of the menu.
+    pub views: Vec<SavedView>,
+    /// The name of the one that was applied last; null when there is none.
+    pub view: Option<String>,
 }
 
 impl Default for Settings {
@@ -50,6 +54,8 @@ impl Default for Settings {
             last_email: None,
             columns: Vec::new(),
             query: None,
+            views: Vec::new(),
+            view: None,
         }
     }
 }
@@ -107,6 +113,19 @@ pub struct ColumnSetting {
     pub width: u32,
     /// Whether it is shown.
     pub visible: bool,
+    /// Whether it stays on screen while the others scroll sideways.
+    pub pinned: bool,
+}
+
+/// What the grid shows, under a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct SavedView {
+    /// The name, unlike any other of this user.
+    pub name: String,
+    /// The filters and the order.
+    pub query: GridQuery,
+    /// The columns in their order.
+    pub columns: Vec<ColumnSetting>,
 }
 
 /// Who is signed in, and where.
@@ -199,6 +218,8 @@ pub enum MenuAction {
     ClearFilters,
     /// Choose columns.
     Columns,
+    /// Choose a saved view, or save one.
+    Views,
     /// Open the activity panel.
     Activity,
     /// Retrieve logs of the selected stores.
@@ -223,6 +244,10 @@ pub enum AppEvent {
     Grid {
         /// What holds now.
         summary: GridSummary,
+        /// What became of the rows that were asked for last; null when none were.
+        changes: Option<GridChanges>,
+        /// Where the store is that the keyboard is at.
+        cursor: Option<Cursor>,
     },
     /// The connection to the cloud changed.
     Connection {

@@ -148,7 +148,8 @@ fn several_columns_order_and_missing_values_are_last() {
 #[test]
 fn the_selection_follows_the_order_and_never_hides() {
     let mut fleet = fleet((1..=6).map(|n| status(n, json!({}))).collect());
-    fleet.select(SelectOp::Range { from: 4, to: 2 }, now());
+    fleet.select(SelectOp::Only { index: 4 }, now());
+    fleet.select(SelectOp::Extend { index: 2 }, now());
     fleet.select(SelectOp::Toggle { index: 3 }, now());
     fleet.select(SelectOp::Toggle { index: 0 }, now());
     let selected = |fleet: &mut Fleet| -> Vec<u128> {
@@ -167,6 +168,61 @@ fn the_selection_follows_the_order_and_never_hides() {
     assert_eq!(fleet.summary(now()).selected, 0);
     fleet.select(SelectOp::None, now());
     assert_eq!(selected(&mut fleet), Vec::<u128>::new());
+}
+
+/// The indexes and stores that changed, and over which version.
+fn changes(fleet: &mut Fleet) -> (u32, Vec<(u32, u128)>) {
+    let changes = fleet.changes(now()).expect("rows are watched");
+    let id = |row: &Row| row.id.parse::<Uuid>().unwrap().as_u128();
+    (changes.since, changes.rows.iter().map(|placed| (placed.index, id(&placed.row))).collect())
+}
+
+#[test]
+fn of_the_rows_on_screen_only_those_that_changed_are_told() {
+    let mut fleet = fleet((1..=100).map(|n| status(n, json!({}))).collect());
+    assert!(fleet.changes(now()).is_none(), "nobody looks");
+    let shown = fleet.window(10, 5, now());
+    fleet.apply(status(13, json!({"revision": 500, "highlight": "error"})));
+    fleet.apply(status(90, json!({"revision": 501, "highlight": "error"})));
+    assert_eq!(changes(&mut fleet), (shown.version, vec![(12, 13)]));
+    let version = fleet.summary(now()).version;
+    assert_eq!(changes(&mut fleet), (version, vec![]), "told once");
+    fleet.select(SelectOp::Only { index: 14 }, now());
+    assert_eq!(changes(&mut fleet).1, [(14, 15)], "a selection shows");
+    // One that is gone from above moves up all that follow.
+    fleet.remove(Uuid::from_u128(12));
+    assert_eq!(changes(&mut fleet).1, [(11, 13), (12, 14), (13, 15), (14, 16)]);
+    // What the user may do stands in each row.
+    fleet.set_access(Access::default());
+    assert!(changes(&mut fleet).1.is_empty());
+    let admin = json!({"user": {"id": Uuid::from_u128(7), "email": "a@b.c", "name": "A", "admin": true},
+        "everywhere": [], "chains": [], "outlets": []});
+    fleet.set_access(Access::from(&serde_json::from_value(admin).unwrap()));
+    assert_eq!(changes(&mut fleet).1.len(), 5);
+    ask(&mut fleet, &GridQuery { search: "00001".into(), ..GridQuery::default() });
+    assert!(changes(&mut fleet).1.is_empty(), "beyond the end there is nothing");
+}
+
+#[test]
+fn keyboard_and_range_stay_at_their_stores_when_rows_move() {
+    let by_name = GridQuery { sort: vec![by("organization", false)], ..GridQuery::default() };
+    let mut fleet = fleet((1..=9).map(|n| status(n, json!({}))).collect());
+    ask(&mut fleet, &by_name);
+    fleet.select(SelectOp::Only { index: 4 }, now());
+    fleet.set_cursor(Some(Uuid::from_u128(5)));
+    assert_eq!(fleet.cursor(now()).unwrap().index, Some(4));
+    // Store 9 comes to the top, so that each moves down by one.
+    fleet.apply(status(9, json!({"revision": 500, "outlet": {"name": "AAA"}})));
+    assert_eq!(fleet.cursor(now()).unwrap().index, Some(5));
+    fleet.select(SelectOp::Extend { index: 7 }, now());
+    let selected: Vec<_> = fleet.selected_entries(now()).iter().map(|entry| entry.id.as_u128()).collect();
+    assert_eq!(selected, [5, 6, 7]);
+    ask(&mut fleet, &GridQuery { search: "00003".into(), ..by_name });
+    assert_eq!(fleet.cursor(now()).unwrap().index, None);
+    fleet.select(SelectOp::Extend { index: 0 }, now());
+    assert_eq!(fleet.summary(now()).selected, 1, "a range from what is not there begins where it ends");
+    fleet.set_cursor(None);
+    assert!(fleet.cursor(now()).is_none());
 }
 
 #[test]

@@ -27,14 +27,24 @@ export const commands = {
 	setQuery: (query: GridQuery) => typedError<GridSummary, AppError>(__TAURI_INVOKE("set_query", { query })),
 	/**  What the window shows around the grid. */
 	summary: () => typedError<GridSummary, AppError>(__TAURI_INVOKE("summary")),
-	/**  At most `limit` rows from the one at `offset` on; never more than 1,000. */
+	/**
+	 *  At most `limit` rows from the one at `offset` on; never more than 1,000. From then on `grid` events tell what
+	 *  becomes of these.
+	 */
 	gridWindow: (offset: number, limit: number) => typedError<GridWindow, AppError>(__TAURI_INVOKE("grid_window", { offset, limit })),
+	/**  Says which store the keyboard is at; `grid` events tell where it is when rows move. */
+	setCursor: (id: string | null) => typedError<null, AppError>(__TAURI_INVOKE("set_cursor", { id })),
 	/**  One row, whether it matches the query or not. */
 	row: (id: string) => typedError<Row | null, AppError>(__TAURI_INVOKE("row", { id })),
 	/**  Changes the selection. */
 	select: (op: SelectOp) => typedError<GridSummary, AppError>(__TAURI_INVOKE("select", { op })),
 	/**  The first 1,000 selected rows in the current order. */
 	selectedRows: () => typedError<Row[], AppError>(__TAURI_INVOKE("selected_rows")),
+	/**
+	 *  Puts everything that is selected on the clipboard as text, a line a row, with tabs between columns. Gives how many
+	 *  rows that were.
+	 */
+	copySelection: (request: CopyRequest) => typedError<number, AppError>(__TAURI_INVOKE("copy_selection", { request })),
 	/**  The choices of the Organization field: each chain, then its outlets. */
 	outletOptions: () => typedError<OutletOption[], AppError>(__TAURI_INVOKE("outlet_options")),
 	/**  Loads everything anew; done when it has been loaded. */
@@ -98,7 +108,11 @@ export type AppEvent =
 /**  Rows, order, selection or counts changed; at most one in 50 ms. */
 { type: "grid"; 
 /**  What holds now. */
-summary: GridSummary } | 
+summary: GridSummary; 
+/**  What became of the rows that were asked for last; null when none were. */
+changes: GridChanges | null; 
+/**  Where the store is that the keyboard is at. */
+cursor: Cursor | null } | 
 /**  The connection to the cloud changed. */
 { type: "connection"; 
 /**  What holds now. */
@@ -160,6 +174,8 @@ export type ColumnSetting = {
 	width: number,
 	/**  Whether it is shown. */
 	visible: boolean,
+	/**  Whether it stays on screen while the others scroll sideways. */
+	pinned: boolean,
 };
 
 /**  How sure a cause is. */
@@ -193,6 +209,26 @@ export type ConnectionState =
 "no_network" | 
 /**  The password is needed to go on. */
 "session_ended";
+
+/**  What goes to the clipboard of the selected rows. */
+export type CopyRequest = {
+	/**  The visible columns in their order. */
+	columns: ExportColumn[],
+	/**  Words of the user's language by key, such as `link.online`; English where one is missing. */
+	words: { [key in string]: string },
+	/**  The language the words are in, such as `en`. */
+	locale: string,
+	/**  IANA name of the zone that times are written in, or `outlet` for each outlet's own. */
+	time_zone: string,
+};
+
+/**  The store that the keyboard is at. */
+export type Cursor = {
+	/**  The POS server's id. */
+	id: string,
+	/**  Its place in the current order; null when it does not match any more. */
+	index: number | null,
+};
 
 /**  How high rows are. */
 export type Density = 
@@ -280,6 +316,18 @@ export type Exported = {
 	path: string,
 	/**  How many statuses it holds. */
 	rows: number,
+};
+
+/**  What became of the rows that were asked for last. */
+export type GridChanges = {
+	/**  The version of the rows that this is to be put over; over others it says nothing. */
+	since: number,
+	/**  The index of the first row that was asked for. */
+	offset: number,
+	/**  How many were asked for. Of others nothing is known any more. */
+	limit: number,
+	/**  Those that differ, at their places now. */
+	rows: PlacedRow[],
 };
 
 /**  What is asked of the grid. */
@@ -467,6 +515,8 @@ export type MenuAction =
 "clear_filters" | 
 /**  Choose columns. */
 "columns" | 
+/**  Choose a saved view, or save one. */
+"views" | 
 /**  Open the activity panel. */
 "activity" | 
 /**  Retrieve logs of the selected stores. */
@@ -524,6 +574,14 @@ export type OutletOption = {
 	organization: string | null,
 	/**  How many POS servers it has. */
 	count: number,
+};
+
+/**  A row and its place in the current order. */
+export type PlacedRow = {
+	/**  Its place. */
+	index: number,
+	/**  The row. */
+	row: Row,
 };
 
 /**  Whether the POS server answers its connector. */
@@ -634,6 +692,16 @@ export type RunnableJob =
 /**  Find out what is wrong, from the store's side. */
 "diagnose";
 
+/**  What the grid shows, under a name. */
+export type SavedView = {
+	/**  The name, unlike any other of this user. */
+	name: string,
+	/**  The filters and the order. */
+	query: GridQuery,
+	/**  The columns in their order. */
+	columns: ColumnSetting[],
+};
+
 /**  How the selection changes; indexes are places in the current order. */
 export type SelectOp = 
 /**  This row and no other. */
@@ -644,12 +712,10 @@ index: number } |
 { op: "toggle"; 
 /**  Its place. */
 index: number } | 
-/**  The rows from one to the other, both included, and no others. */
-{ op: "range"; 
-/**  One end. */
-from: number; 
-/**  The other end, before or after. */
-to: number } | 
+/**  The rows from the one that was last chosen by itself to this one, and no others. */
+{ op: "extend"; 
+/**  Its place. */
+index: number } | 
 /**  Everything that matches. */
 { op: "all" } | 
 /**  Nothing. */
@@ -698,6 +764,10 @@ export type Settings = {
 	columns: ColumnSetting[],
 	/**  The filters and the order that were on last. */
 	query: GridQuery | null,
+	/**  Filters, order and columns that the user gave a name, in the order of the menu. */
+	views: SavedView[],
+	/**  The name of the one that was applied last; null when there is none. */
+	view: string | null,
 };
 
 /**  One column of the order. */

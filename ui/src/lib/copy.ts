@@ -1,34 +1,23 @@
-// The selection as tab-separated text.
+// The selection as text on the clipboard. The core writes it: there may be more rows than are here.
 
-import { cellText } from './cells';
 import { number } from './format/number';
+import { viewerZone } from './format/time';
 import { m } from './paraglide/messages';
 import type { App } from './state/app.svelte';
-import { columnTitle } from './words';
-
-/** Texts from stores must not break lines or start a formula where they are pasted. */
-function field(text: string): string {
-  const flat = text.replaceAll(/[\t\r\n]+/g, ' ');
-  return /^[=+@-]/.test(flat) ? `'${flat}` : flat;
-}
+import { columnTitle, exportWords } from './words';
 
 export async function copySelection(app: App): Promise<void> {
   try {
-    const rows = await app.backend.selectedRows();
-    if (rows.length === 0) return;
-    const columns = app.columns.filter(({ visible }) => visible).map(({ key }) => key);
-    const lines = [
-      columns.map(columnTitle).join('\t'),
-      ...rows.map((row) =>
-        columns
-          .map((key) => field(cellText(key, row, { now: app.clock.now, zone: app.zone(row) })))
-          .join('\t'),
-      ),
-    ];
-    await navigator.clipboard.writeText(lines.join('\n'));
-    const cut = app.grid.summary.selected > rows.length;
-    const copied = m.copy_done({ count: rows.length, n: number(rows.length) });
-    app.notices.info(copied, cut ? { body: m.copy_cut({ n: number(rows.length) }) } : {});
+    await app.grid.chosen;
+    const rows = await app.backend.copySelection({
+      columns: app.columns
+        .filter(({ visible }) => visible)
+        .map(({ key }) => ({ key, title: columnTitle(key) })),
+      words: exportWords(),
+      locale: app.locale,
+      time_zone: app.settings.times === 'outlet' ? 'outlet' : viewerZone,
+    });
+    app.notices.info(rows === 0 ? m.copy_none() : m.copy_done({ count: rows, n: number(rows) }));
   } catch (thrown) {
     app.notices.error(thrown, m.action_copy());
   }

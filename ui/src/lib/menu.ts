@@ -32,6 +32,9 @@ export function perform(app: App, action: MenuAction): void {
     case 'columns':
       app.columnsOpen = true;
       return;
+    case 'views':
+      app.viewsOpen = true;
+      return;
     case 'activity':
       app.activityOpen = true;
       return;

@@ -7,7 +7,7 @@ use super::cloud::{FakeCloud, job};
 use super::*;
 use crate::cache;
 use crate::core::LogRequest;
-use crate::ipc::{GridQuery, Settings, WhenOffline};
+use crate::ipc::{GridQuery, Settings, Sort, WhenOffline};
 
 fn stored(cloud: &FakeCloud) -> Stored {
     let url: Url = cloud.url().parse().unwrap();
@@ -44,6 +44,35 @@ async fn rows_come_and_change_by_themselves() {
     *cloud.state.statuses.lock().unwrap() = vec![status(9, json!({}))];
     cloud.tell("resync", &json!({}));
     desk.hears(|event| event["summary"]["total"] == 1).await;
+}
+
+#[tokio::test]
+async fn the_window_is_told_which_of_its_rows_changed_and_where_its_keyboard_is() {
+    let home = tempfile::tempdir().unwrap();
+    let cloud = FakeCloud::start((1..=50).map(|n| status(n, json!({}))).collect()).await;
+    let mut desk = Desk::signed_in(&home, &cloud).await;
+    let by_name = Sort { column: "organization".into(), descending: false };
+    desk.core.set_query(&GridQuery { sort: vec![by_name], ..GridQuery::default() }).unwrap();
+    let shown = desk.core.grid_window(10, 5);
+    let id = uuid::Uuid::from_u128(13).to_string();
+    assert_eq!(shown.rows[2].id, id);
+    desk.core.set_cursor(Some(&id));
+
+    cloud.tell("status", &status(40, failed()));
+    cloud.tell("status", &status(13, failed()));
+    let told = desk.hears(|event| event["changes"]["rows"][0]["row"]["id"] == json!(id)).await;
+    assert_eq!(told["changes"]["rows"].as_array().unwrap().len(), 1, "what is not on screen is not told");
+    assert_eq!((&told["changes"]["rows"][0]["index"], &told["cursor"]["index"]), (&json!(12), &json!(12)));
+
+    // Another one comes in above it.
+    cloud.tell("status", &status(49, json!({"revision": 500, "outlet": {"name": "A"}})));
+    let told = desk.hears(|event| event["cursor"]["index"] == 13).await;
+    let moved = told["changes"]["rows"].as_array().unwrap();
+    assert_eq!((moved.len(), &moved[0]["index"]), (5, &json!(10)));
+
+    // A page that was loaded anew knows nothing yet.
+    desk.core.subscribe(Channel::new(|_| Ok(())));
+    assert!(desk.core.fleet().changes(chrono::Utc::now()).is_none());
 }
 
 #[tokio::test]

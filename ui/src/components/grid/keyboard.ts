@@ -2,9 +2,10 @@
 
 export type GridCommand =
   | { type: 'move'; row: number; column: number; extend: boolean }
-  | { type: 'toggle' | 'all' | 'open' | 'menu' | 'copy' }
+  | { type: 'toggle' | 'select' | 'all' | 'open' | 'menu' | 'copy' }
   | { type: 'sort'; add: boolean }
-  | { type: 'resize'; by: number };
+  | { type: 'resize'; by: number }
+  | { type: 'reorder'; by: 1 | -1 };
 
 export interface GridShape {
   rows: number;
@@ -32,10 +33,9 @@ export function gridKey(
     extend: event.shiftKey && row >= 0 && row !== active.row,
   });
   if (event.altKey) {
-    if (!inHeader) return null;
-    if (event.key === 'ArrowLeft') return { type: 'resize', by: -RESIZE_STEP };
-    if (event.key === 'ArrowRight') return { type: 'resize', by: RESIZE_STEP };
-    return null;
+    const by = event.key === 'ArrowLeft' ? -1 : event.key === 'ArrowRight' ? 1 : null;
+    if (!inHeader || by === null) return null;
+    return event.shiftKey ? { type: 'reorder', by } : { type: 'resize', by: by * RESIZE_STEP };
   }
   switch (event.key) {
     case 'ArrowDown':
@@ -56,13 +56,14 @@ export function gridKey(
     case 'PageUp':
       return to(clampRow(active.row - page), active.column);
     case ' ':
-      return inHeader ? { type: 'sort', add: event.shiftKey } : rows > 0 ? { type: 'toggle' } : null;
+      if (inHeader) return { type: 'sort', add: event.shiftKey };
+      return rows > 0 ? { type: event.shiftKey ? 'select' : 'toggle' } : null;
     case 'Enter':
       return inHeader ? { type: 'sort', add: event.shiftKey } : rows > 0 ? { type: 'open' } : null;
     case 'ContextMenu':
-      return inHeader || rows === 0 ? null : { type: 'menu' };
+      return inHeader || rows > 0 ? { type: 'menu' } : null;
     case 'F10':
-      return event.shiftKey && !inHeader && rows > 0 ? { type: 'menu' } : null;
+      return event.shiftKey && (inHeader || rows > 0) ? { type: 'menu' } : null;
   }
   // By the key's place, so that it works with Russian letters too.
   if (control && !event.shiftKey && event.code === 'KeyA') return { type: 'all' };

@@ -188,7 +188,7 @@ export class MockJobs {
     row.active_jobs.push({ id: job.id, kind, state: job.state });
     this.rows.changed();
     this.emit({ type: 'job', job });
-    this.emit({ type: 'grid', summary: this.rows.summary() });
+    this.emit(this.rows.event());
     return job;
   }
 
@@ -247,6 +247,6 @@ export class MockJobs {
     row.revision += 1;
     this.rows.changed();
     this.emit({ type: 'job', job });
-    this.emit({ type: 'grid', summary: this.rows.summary() });
+    this.emit(this.rows.event());
   }
 }

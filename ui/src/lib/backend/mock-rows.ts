@@ -2,7 +2,7 @@
 
 import { isoToMilliseconds } from '../format/period';
 import { compareVersions } from '../format/version';
-import type { GridQuery, GridSummary, OutletOption, Row, SelectOp } from './types';
+import type { AppEvent, GridQuery, GridSummary, GridWindow, OutletOption, Row, SelectOp } from './types';
 
 const text = new Intl.Collator('en', { sensitivity: 'base', numeric: true });
 
@@ -70,6 +70,10 @@ export class MockRows {
   };
   matching: Row[] = [];
   version = 1;
+  cursor: string | null = null;
+  private anchor: string | null = null;
+  /** What was asked for last, and each row of it as it was told. */
+  private watched: { offset: number; limit: number; version: number; told: string[] } | null = null;
   private readonly texts = new Map<string, string>();
 
   constructor(rows: Row[]) {
@@ -118,18 +122,48 @@ export class MockRows {
     };
   }
 
+  window(offset: number, limit: number): GridWindow {
+    const rows = structuredClone(this.matching.slice(offset, offset + limit));
+    const told = rows.map((row) => JSON.stringify(row));
+    this.watched = { offset, limit, version: this.version, told };
+    return { version: this.version, offset, rows };
+  }
+
+  /** What the core says when rows have changed. */
+  event(): AppEvent {
+    const { cursor, watched } = this;
+    const at = this.matching.findIndex((row) => row.id === cursor);
+    const event: AppEvent = {
+      type: 'grid',
+      summary: this.summary(),
+      changes: null,
+      cursor: cursor === null ? null : { id: cursor, index: at < 0 ? null : at },
+    };
+    if (!watched) return event;
+    const { offset, limit, version: since, told } = watched;
+    const now = this.matching.slice(offset, offset + limit);
+    const rows = now.flatMap((row, i) =>
+      JSON.stringify(row) === told[i] ? [] : [{ index: offset + i, row: structuredClone(row) }],
+    );
+    this.watched = { offset, limit, version: this.version, told: now.map((row) => JSON.stringify(row)) };
+    return { ...event, changes: { since, offset, limit, rows } };
+  }
+
   select(op: SelectOp): void {
     const clear = () => this.rows.forEach((row) => (row.selected = false));
     const at = (index: number) => this.matching[index];
     if (op.op !== 'toggle') clear();
+    if (op.op === 'only' || op.op === 'toggle') this.anchor = at(op.index)?.id ?? null;
     if (op.op === 'only') {
       const row = at(op.index);
       if (row) row.selected = true;
     } else if (op.op === 'toggle') {
       const row = at(op.index);
       if (row) row.selected = !row.selected;
-    } else if (op.op === 'range') {
-      const [from, to] = [Math.min(op.from, op.to), Math.max(op.from, op.to)];
+    } else if (op.op === 'extend') {
+      const found = this.matching.findIndex((row) => row.id === this.anchor);
+      const anchor = found < 0 ? op.index : found;
+      const [from, to] = [Math.min(anchor, op.index), Math.max(anchor, op.index)];
       for (const row of this.matching.slice(from, to + 1)) row.selected = true;
     } else if (op.op === 'all') {
       for (const row of this.matching) row.selected = true;

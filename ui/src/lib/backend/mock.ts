@@ -3,6 +3,7 @@
 // `?scenario=demo|empty|offline|signed-out|expired|errors|many|loading` chooses what it plays, `?stores=N` how
 // many, `?language=`, `?theme=` and `?density=` the settings. Tests reach it as `window.tillwatchMock`.
 
+import { cellText } from '../cells';
 import { breakExchange, cutLink, sampleFleet } from './mock-data';
 import { MockJobs } from './mock-jobs';
 import { MockRows } from './mock-rows';
@@ -45,7 +46,7 @@ export function mock(search: URLSearchParams): Backend {
   }
   const listeners: ((event: AppEvent) => void)[] = [];
   const emit = (event: AppEvent) => listeners.forEach((listener) => listener(structuredClone(event)));
-  const emitGrid = () => emit({ type: 'grid', summary: rows.summary() });
+  const emitGrid = () => emit(rows.event());
   const jobs = new MockJobs(rows, emit, scenario === 'errors', Number(search.get('pace') ?? 250));
 
   let settings: Settings = {
@@ -57,6 +58,8 @@ export function mock(search: URLSearchParams): Backend {
     last_email: scenario === 'signed-out' ? null : 'mara@pastanostra.example',
     columns: [],
     query: null,
+    views: [],
+    view: null,
   };
   const user = {
     url: 'https://cloud.tillwatch.example',
@@ -157,12 +160,9 @@ export function mock(search: URLSearchParams): Backend {
       return rows.summary();
     },
     summary: async () => rows.summary(),
-    async gridWindow(offset, limit) {
-      return {
-        version: rows.version,
-        offset,
-        rows: structuredClone(rows.matching.slice(offset, offset + limit)),
-      };
+    gridWindow: async (offset, limit) => rows.window(offset, limit),
+    async setCursor(id) {
+      rows.cursor = id;
     },
     row: async (id) => structuredClone(rows.rows.find((row) => row.id === id) ?? null),
     async select(op) {
@@ -170,6 +170,17 @@ export function mock(search: URLSearchParams): Backend {
       return rows.summary();
     },
     selectedRows: async () => structuredClone(rows.rows.filter((row) => row.selected).slice(0, 1000)),
+    async copySelection({ columns }) {
+      const selected = rows.matching.filter((row) => row.selected);
+      const zone = undefined;
+      const lines = selected.map((row) =>
+        columns.map(({ key }) => cellText(key, row, { now: Date.now(), zone })).join('\t'),
+      );
+      await navigator.clipboard.writeText(
+        [columns.map(({ title }) => title).join('\t'), ...lines].join('\n'),
+      );
+      return selected.length;
+    },
     outletOptions: async () => rows.options(),
     async refresh() {
       await pause(200);

@@ -14,15 +14,16 @@ import type {
   Session,
   Settings,
 } from '../backend/types';
-import { clampWidth, mergeColumns } from '../columns';
+import { clampWidth, mergeColumns, withColumn } from '../columns';
 import { isRunning } from '../jobs';
 import { perform } from '../menu';
 import { m } from '../paraglide/messages';
 import { overwriteGetLocale } from '../paraglide/runtime';
 import { Clock } from './clock.svelte';
-import { Filters } from './filters.svelte';
+import { Filters, noFilter } from './filters.svelte';
 import { Grid } from './grid.svelte';
 import { Notices } from './notices.svelte';
+import { Views } from './views.svelte';
 
 export const [getApp, setApp] = createContext<App>();
 
@@ -33,6 +34,7 @@ export class App {
   readonly notices = new Notices();
   readonly grid: Grid;
   readonly filters: Filters;
+  readonly views = new Views(this);
   info = $state.raw<AppInfo | null>(null);
   session = $state.raw<Session | null>(null);
   connection = $state.raw<Connection>({ state: 'connecting', since: null });
@@ -45,6 +47,8 @@ export class App {
     last_email: null,
     columns: [],
     query: null,
+    views: [],
+    view: null,
   });
   columns = $state.raw<ColumnSetting[]>(mergeColumns([]));
   readonly jobs = new SvelteMap<string, Job>();
@@ -56,6 +60,7 @@ export class App {
   detailsOpen = $state(false);
   activityOpen = $state(false);
   columnsOpen = $state(false);
+  viewsOpen = $state(false);
 
   locale = $derived.by((): 'en' | 'ru' => {
     if (this.settings.language !== 'system') return this.settings.language;
@@ -74,7 +79,8 @@ export class App {
 
   constructor(readonly backend: Backend) {
     const failed = (thrown: unknown) => this.notices.error(thrown, m.grid_label());
-    this.grid = new Grid(backend, (summary) => this.takeSummary(summary), failed);
+    const still = () => matchMedia('(prefers-reduced-motion: reduce)').matches;
+    this.grid = new Grid(backend, (summary) => this.takeSummary(summary), failed, still);
     this.filters = new Filters(
       backend,
       (summary, query) => {
@@ -102,9 +108,10 @@ export class App {
   }
 
   async signIn(url: string, email: string, password: string): Promise<void> {
+    // What waits to be kept is this user's, not the next one's.
+    if (this.saving !== undefined) await this.saveNow();
     const session = await this.backend.signIn(url, email, password);
     this.session = session;
-    this.settings = { ...this.settings, last_url: session.url, last_email: session.email };
     if (!session.remembered) this.notices.info(m.signin_not_remembered());
     await this.load();
   }
@@ -135,9 +142,17 @@ export class App {
   saveSettings(change: Partial<Settings>): void {
     this.settings = { ...this.settings, ...change };
     clearTimeout(this.saving);
-    this.saving = setTimeout(() => {
-      this.backend.saveSettings(this.settings).catch((thrown) => this.notices.error(thrown, m.settings()));
-    }, 300);
+    this.saving = setTimeout(() => void this.saveNow(), 300);
+  }
+
+  private async saveNow(): Promise<void> {
+    clearTimeout(this.saving);
+    this.saving = undefined;
+    try {
+      await this.backend.saveSettings(this.settings);
+    } catch (thrown) {
+      this.notices.error(thrown, m.settings());
+    }
   }
 
   setColumns(columns: ColumnSetting[]): void {
@@ -146,10 +161,7 @@ export class App {
   }
 
   resizeColumn(key: string, width: number): void {
-    const columns = this.columns.map((column) =>
-      column.key === key ? { ...column, width: clampWidth(width) } : column,
-    );
-    this.setColumns(columns);
+    this.setColumns(withColumn(this.columns, key, { width: clampWidth(width) }));
   }
 
   /** The zone in which times of this store are written. */
@@ -191,10 +203,16 @@ export class App {
   }
 
   private async read(): Promise<void> {
-    const [summary, jobs] = await Promise.all([this.backend.summary(), this.backend.jobs()]);
+    const [summary, jobs, settings] = await Promise.all([
+      this.backend.summary(),
+      this.backend.jobs(),
+      this.backend.settings(),
+    ]);
+    // Each user has filters and views of their own.
+    if (this.saving === undefined) this.settings = settings;
     for (const job of jobs) this.jobs.set(job.id, job);
     this.takeSummary(summary);
-    await this.filters.restore(this.settings.query ?? this.filters.query);
+    await this.filters.restore(this.settings.query ?? noFilter);
     await this.readOptions();
   }
 
@@ -205,7 +223,7 @@ export class App {
   private take(event: AppEvent): void {
     switch (event.type) {
       case 'grid':
-        return this.takeSummary(event.summary);
+        return this.takeSummary(event.summary, event.changes, event.cursor);
       case 'connection':
         this.connection = event.connection;
         return;
@@ -231,9 +249,10 @@ export class App {
     }
   }
 
-  private takeSummary(summary: Grid['summary']): void {
+  private takeSummary(...told: Parameters<Grid['update']>): void {
+    const [summary] = told;
     const before = this.grid.summary;
-    this.grid.update(summary);
+    this.grid.update(...told);
     if (summary.total !== before.total) {
       this.readOptions().catch((thrown) => this.notices.error(thrown, m.filter_organization()));
     }

@@ -1,7 +1,8 @@
 // The grid's rows: only a window of them is here; order, filter and selection live in the core.
 
-import type { Backend, GridSummary, Row, SelectOp } from '../backend/types';
-import { noRows, takeWindow, type Rows } from './rows';
+import type { Backend, Cursor, GridChanges, GridSummary, Row, SelectOp } from '../backend/types';
+import { MARKED_MILLISECONDS, Marker, noMarks, type Marks } from './marks';
+import { noRows, takeChanges, takeWindow, type Rows } from './rows';
 
 const KEPT_ROWS = 600;
 /** Rows read beyond what is on screen, and how near to their end more are read. */
@@ -28,37 +29,67 @@ export class Grid {
     loaded: false,
   });
   active = $state.raw<Active>({ row: 0, column: 0 });
+  /** What was just done to the grid, for those who do not see it. */
+  said = $state('');
+  /** Rows that have just changed by themselves, as they were before, by id. */
+  marks = $state.raw<Marks>(noMarks);
   /** The rows could not be read. */
   failure = $state.raw<unknown>(null);
   /** Resolves when the core knows of every choice made so far. */
   chosen: Promise<void> = Promise.resolve();
-  /** Where a range starts. */
-  private anchor = 0;
+  /** The store that the core knows the keyboard to be at. */
+  private cursor: string | null = null;
   private rows = $state.raw<Rows>(noRows);
   private version = -1;
   private wanted: { offset: number; limit: number } | null = null;
   private last = { offset: 0, limit: 60 };
   private running = false;
+  private readonly marker = new Marker();
+  private unmarking: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly backend: Backend,
     private readonly onSummary: (summary: GridSummary) => void,
     private readonly onError: (thrown: unknown) => void,
+    /** Whether nothing should move or flash. */
+    private readonly still: () => boolean = () => true,
   ) {}
 
   rowAt(index: number): Row | undefined {
     return this.rows.get(index);
   }
 
-  /** Takes what the core told, and reads the window again when the rows are others. */
-  update(summary: GridSummary): void {
+  /**
+   * Takes what the core told. The rows are put right by the changes that came along, if these are about the rows that
+   * are here, and are read again otherwise.
+   */
+  update(summary: GridSummary, changes: GridChanges | null = null, cursor: Cursor | null = null): void {
     // Answers may overtake each other.
     if (summary.version < this.summary.version) return;
     this.summary = summary;
+    if (changes?.since === this.version && summary.version > this.version) {
+      this.mark(changes);
+      this.rows = takeChanges(this.rows, changes, summary.matching);
+      this.version = summary.version;
+    }
     const lastRow = Math.max(0, summary.matching - 1);
-    if (this.active.row > lastRow) this.active = { ...this.active, row: lastRow };
-    this.anchor = Math.min(this.anchor, lastRow);
-    if (summary.version !== this.version) this.want(this.last.offset, this.last.limit);
+    // The keyboard stays at its store when rows move.
+    if (cursor && cursor.index !== null && cursor.id === this.cursor && this.active.row >= 0) {
+      if (cursor.index !== this.active.row) this.active = { ...this.active, row: cursor.index };
+    } else if (this.active.row > lastRow) this.active = { ...this.active, row: lastRow };
+    if (summary.version !== this.version) this.wantAround();
+    else this.tellCursor();
+  }
+
+  /** Puts the keyboard to a cell. */
+  activate(row: number, column: number): void {
+    this.active = { row, column };
+    this.tellCursor();
+  }
+
+  /** Says what was done; the same twice is said twice. */
+  say(words: string): void {
+    this.said = this.said === words ? `${words}\u00a0` : words;
   }
 
   /** Makes sure that these rows are here, soon. */
@@ -72,13 +103,11 @@ export class Grid {
       }
       if (!missing) return;
     }
-    const start = Math.max(0, offset - AHEAD);
-    this.want(start, offset + limit + AHEAD - start);
+    this.wantAround();
   }
 
   /** Choices take effect in the order in which they were made. */
   select(op: SelectOp): Promise<void> {
-    if (op.op === 'only' || op.op === 'toggle') this.anchor = op.index;
     // What works on the selection is on before the core has answered.
     if (op.op === 'only') this.summary = { ...this.summary, selected: 1 };
     this.chosen = this.chosen.then(() => this.send(op));
@@ -93,14 +122,36 @@ export class Grid {
     }
   }
 
-  /** From where the last single choice was made to here. */
-  extendTo(index: number): Promise<void> {
-    return this.select({ op: 'range', from: this.anchor, to: index });
+  /** Lets the core know which store the keyboard is at, once that is known here. */
+  private tellCursor(): void {
+    const id = this.rows.get(this.active.row)?.id ?? null;
+    // A row that is still on its way says who it is when it is here.
+    if (id === this.cursor || (id === null && this.active.row >= 0)) return;
+    this.cursor = id;
+    this.backend.setCursor(id).catch(this.onError);
   }
 
-  private want(offset: number, limit: number): void {
-    this.wanted = { offset, limit };
+  private mark(changes: GridChanges): void {
+    if (this.still()) return;
+    this.marker.add(this.rows, changes, Date.now());
+    this.showMarks();
+  }
+
+  private showMarks(): void {
+    this.marks = this.marker.current(Date.now());
+    clearTimeout(this.unmarking);
+    if (this.marks !== noMarks) this.unmarking = setTimeout(() => this.showMarks(), MARKED_MILLISECONDS / 4);
+  }
+
+  private wantAround(): void {
+    this.wanted = this.around();
     if (!this.running) void this.run();
+  }
+
+  /** What is on screen, and some more. */
+  private around(): { offset: number; limit: number } {
+    const offset = Math.max(0, this.last.offset - AHEAD);
+    return { offset, limit: this.last.offset + this.last.limit + AHEAD - offset };
   }
 
   private async run(): Promise<void> {
@@ -110,10 +161,18 @@ export class Grid {
       this.wanted = null;
       try {
         const window = await this.backend.gridWindow(offset, limit);
+        if (window.version < this.version) {
+          // Changes overtook it, which it does not hold.
+          this.wanted ??= this.around();
+          continue;
+        }
         const fresh = window.version !== this.version || this.rows.size > KEPT_ROWS;
         this.version = window.version;
         this.rows = takeWindow(this.rows, window, fresh);
         this.failure = null;
+        // Rows that changed meanwhile came before this did.
+        if (this.version < this.summary.version) this.wanted ??= this.around();
+        this.tellCursor();
       } catch (thrown) {
         this.failure = thrown;
         this.onError(thrown);

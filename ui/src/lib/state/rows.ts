@@ -1,6 +1,6 @@
 // The rows that are here, by their place in the order.
 
-import type { GridWindow, Row } from '../backend/types';
+import type { GridChanges, GridWindow, Row } from '../backend/types';
 
 export type Rows = ReadonlyMap<number, Row>;
 
@@ -14,6 +14,15 @@ export function takeWindow(before: Rows, window: GridWindow, fresh: boolean): Ro
     const known = before.get(index);
     rows.set(index, known && same(known, row) ? known : row);
   });
+  return rows;
+}
+
+/** Puts changes over the rows that they are about; of others nothing is known any more. */
+export function takeChanges(before: Rows, changes: GridChanges, matching: number): Rows {
+  const end = Math.min(changes.offset + changes.limit, matching);
+  const rows = new Map<number, Row>();
+  for (const [index, row] of before) if (index >= changes.offset && index < end) rows.set(index, row);
+  for (const { index, row } of changes.rows) rows.set(index, row);
   return rows;
 }
 

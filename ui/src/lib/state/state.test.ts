@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Backend, GridQuery, GridSummary, GridWindow, Row, SelectOp } from '../backend/types';
-import { clampWidth, defaultColumns, mergeColumns } from '../columns';
+import { clampWidth, columnMoved, columnStepped, defaultColumns, mergeColumns } from '../columns';
 import { compareVersions } from '../format/version';
 import { toAppError } from './errors';
 import { Filters, noFilter } from './filters.svelte';
@@ -26,6 +26,7 @@ function slowCore() {
   const queries: { query: GridQuery; answer: (summary: GridSummary) => void }[] = [];
   const windows: { offset: number; limit: number; answer: (version: number) => void }[] = [];
   const selections: SelectOp[] = [];
+  const cursors: (string | null)[] = [];
   const backend = {
     setQuery: (query: GridQuery) =>
       new Promise<GridSummary>((answer) => {
@@ -39,12 +40,15 @@ function slowCore() {
         );
         windows.push({ offset, limit, answer: (version) => resolve({ version, offset, rows }) });
       }),
+    setCursor: async (id: string | null) => {
+      cursors.push(id);
+    },
     select: async (op: SelectOp) => {
       selections.push(op);
       return summary(1, 1000);
     },
   } as unknown as Backend;
-  return { backend, queries, windows, selections };
+  return { backend, queries, windows, selections, cursors };
 }
 
 describe('filters', () => {
@@ -102,7 +106,7 @@ describe('filters', () => {
 });
 
 describe('the grid', () => {
-  function shown() {
+  function shown(still = true) {
     const core = slowCore();
     const grid: Grid = new Grid(
       core.backend,
@@ -110,6 +114,7 @@ describe('the grid', () => {
       (thrown) => {
         throw thrown;
       },
+      () => still,
     );
     return { ...core, grid };
   }
@@ -149,30 +154,138 @@ describe('the grid', () => {
     expect(grid.active).toEqual({ row: 9, column: 3 });
   });
 
-  test('extends a range from where the last single choice was made', async () => {
-    const { grid, selections } = shown();
+  const changes = (since: number, rows: { index: number; row: Row }[]) => ({
+    since,
+    offset: 0,
+    limit: 100,
+    rows,
+  });
+  const row = (index: number, revision = 2) => ({
+    index,
+    row: { id: `row ${index}`, revision } as Row,
+  });
+
+  test('takes changes over the rows that they are about, without asking', async () => {
+    const { grid, windows } = shown();
     grid.update(summary(1, 1000));
-    await grid.select({ op: 'only', index: 5 });
-    await grid.extendTo(8);
-    await grid.extendTo(3);
-    expect(selections.slice(1)).toEqual([
-      { op: 'range', from: 5, to: 8 },
-      { op: 'range', from: 5, to: 3 },
-    ]);
+    windows[0]?.answer(1);
+    await settled();
+    grid.update(summary(2, 1000), changes(1, [row(7)]));
+    expect(windows).toHaveLength(1);
+    expect([grid.rowAt(7)?.revision, grid.rowAt(8)?.revision]).toEqual([2, 1]);
+    expect(grid.rowAt(110), 'of rows that nobody watches nothing is known').toBeUndefined();
+    grid.update(summary(3, 5), changes(2, []));
+    expect([grid.rowAt(4)?.id, grid.rowAt(5)]).toEqual(['row 4', undefined]);
+  });
+
+  test('asks again when changes are about other rows', async () => {
+    const { grid, windows } = shown();
+    grid.update(summary(1, 1000));
+    windows[0]?.answer(1);
+    await settled();
+    grid.update(summary(3, 1000), changes(2, [row(7)]));
+    expect(windows).toHaveLength(2);
+    expect(grid.rowAt(7)?.revision).toBe(1);
+    // The answer was made before the changes that came first, so it is not the last word.
+    windows[1]?.answer(2);
+    await settled();
+    expect(windows).toHaveLength(3);
+    windows[2]?.answer(3);
+    await settled();
+    expect(windows).toHaveLength(3);
+  });
+
+  test('does not go back to an answer that changes have overtaken', async () => {
+    const { grid, windows } = shown();
+    grid.update(summary(1, 1000));
+    windows[0]?.answer(1);
+    await settled();
+    grid.show(300, 10);
+    grid.update(summary(2, 1000), changes(1, [row(7)]));
+    windows[1]?.answer(1);
+    await settled();
+    expect(grid.rowAt(7)?.revision).toBe(2);
+    expect(windows).toHaveLength(3);
+  });
+
+  test('keeps the keyboard at its store when rows move', async () => {
+    const { grid, windows, cursors } = shown();
+    grid.update(summary(1, 1000));
+    windows[0]?.answer(1);
+    await settled();
+    grid.activate(5, 2);
+    expect(cursors.at(-1)).toBe('row 5');
+    grid.update(summary(2, 1000), changes(1, []), { id: 'row 5', index: 6 });
+    expect(grid.active).toEqual({ row: 6, column: 2 });
+    // What was said before the keyboard went on is about another store.
+    grid.activate(9, 2);
+    grid.update(summary(3, 1000), changes(2, []), { id: 'row 5', index: 7 });
+    expect(grid.active).toEqual({ row: 9, column: 2 });
+    // One that is gone leaves the keyboard where it was.
+    grid.update(summary(4, 1000), changes(3, []), { id: 'row 9', index: null });
+    expect(grid.active).toEqual({ row: 9, column: 2 });
+    grid.activate(-1, 0);
+    expect(cursors.at(-1)).toBeNull();
+  });
+
+  test('marks rows that changed by themselves for a moment, unless nothing should flash', async () => {
+    for (const still of [false, true]) {
+      const { grid, windows } = shown(still);
+      grid.update(summary(1, 1000));
+      windows[0]?.answer(1);
+      await settled();
+      const before = grid.rowAt(7);
+      // One that moved is looked for by its name, one that is new or only selected is no news.
+      const moved = { index: 8, row: { ...row(7).row } };
+      const selected = { index: 9, row: { ...row(9, 1).row, selected: true } };
+      grid.update(summary(2, 1000), changes(1, [moved, selected, row(500)]));
+      expect([...grid.marks]).toEqual(still ? [] : [['row 7', before]]);
+    }
   });
 });
 
 describe('columns', () => {
+  const keys = (columns: readonly { key: string }[]) => columns.map(({ key }) => key);
+  const column = (key: string, pinned = false, visible = true) => ({ key, width: 100, visible, pinned });
+  const some = [column('a', true), column('b', true), column('c'), column('x', false, false), column('d')];
+
   test('of an older version keep their order and get the new ones', () => {
     const saved = [
-      { key: 'organization', width: 300, visible: true },
-      { key: 'gone', width: 100, visible: true },
-      { key: 'link', width: 90, visible: false },
+      { key: 'organization', width: 300, visible: true, pinned: true },
+      { key: 'gone', width: 100, visible: true, pinned: false },
+      { key: 'link', width: 90, visible: false, pinned: false },
     ];
     const merged = mergeColumns(saved);
-    expect(merged.map(({ key }) => key).sort()).toEqual(defaultColumns.map(({ key }) => key).sort());
-    expect(merged[0]).toEqual({ key: 'organization', width: 300, visible: true });
-    expect(merged.find(({ key }) => key === 'link')).toEqual({ key: 'link', width: 90, visible: true });
+    expect(keys(merged).sort()).toEqual(keys(defaultColumns).sort());
+    expect(merged[0]).toEqual({ key: 'organization', width: 300, visible: true, pinned: true });
+    expect(merged.find(({ key }) => key === 'link')).toMatchObject({ width: 90, visible: true });
+  });
+
+  test.each([
+    ['c', null, ['a', 'b', 'x', 'd', 'c'], false],
+    ['d', 'c', ['a', 'b', 'd', 'c', 'x'], false],
+    ['c', 'a', ['c', 'a', 'b', 'x', 'd'], true],
+    ['a', null, ['b', 'c', 'x', 'd', 'a'], false],
+    ['b', 'b', ['a', 'b', 'c', 'x', 'd'], true],
+    ['gone', 'a', ['a', 'b', 'c', 'x', 'd'], undefined],
+  ] as const)('%s dropped before %s', (key, before, order, pinned) => {
+    const moved = columnMoved(some, key, before);
+    expect(keys(moved)).toEqual(order);
+    expect(moved.find((column) => column.key === key)?.pinned).toBe(pinned);
+  });
+
+  test.each([
+    ['d', -1, ['a', 'b', 'd', 'c', 'x'], false],
+    ['c', 1, ['a', 'b', 'x', 'd', 'c'], false],
+    ['a', 1, ['b', 'a', 'c', 'x', 'd'], true],
+    ['c', -1, ['a', 'b', 'c', 'x', 'd'], true],
+    ['b', 1, ['a', 'b', 'c', 'x', 'd'], false],
+    ['a', -1, ['a', 'b', 'c', 'x', 'd'], true],
+    ['d', 1, ['a', 'b', 'c', 'x', 'd'], false],
+  ] as const)('%s stepped by %i', (key, by, order, pinned) => {
+    const moved = columnStepped(some, key, by);
+    expect(keys(moved)).toEqual(order);
+    expect(moved.find((column) => column.key === key)?.pinned).toBe(pinned);
   });
 
   test('have widths within reason', () => {
