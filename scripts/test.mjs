@@ -84,7 +84,7 @@ try {
     );
   }
   if (wants('windows')) {
-    const programs = ['connector', 'pos-server', 'service', 'trust'].flatMap((name) => [
+    const programs = ['connector', 'log-times', 'pos-server', 'service', 'trust'].flatMap((name) => [
       '-p',
       `tillwatch-${name}`,
     ]);

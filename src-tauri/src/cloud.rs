@@ -7,16 +7,18 @@ mod tls;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use reqwest::header::{ACCEPT, IF_RANGE, RANGE};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tillwatch_protocol::error::ErrorCode;
 use tillwatch_protocol::ids::{JobId, PosServerId};
+use tillwatch_protocol::rest::backup::Backups;
 use tillwatch_protocol::rest::job::{Job, JobRequest};
 use tillwatch_protocol::rest::pos_server::StatusPage;
 use tillwatch_protocol::rest::session::{Me, Refresh, SignIn, Tokens};
+use tillwatch_protocol::rest::timeline::TimelineItem;
 use tillwatch_protocol::rest::{MAX_LIMIT, Page};
 use url::Url;
 use uuid::Uuid;
@@ -138,6 +140,30 @@ impl Cloud {
     pub(crate) async fn statuses(&self, cursor: Option<&str>) -> Result<StatusPage, AppError> {
         let query = [("limit", Some(MAX_LIMIT.to_string())), ("cursor", cursor.map(ToOwned::to_owned))];
         self.read_with_session(|| self.call(Method::GET, "pos-servers").query(&query)).await
+    }
+
+    /// A page of what happened to a POS server in a period, newest first.
+    pub(crate) async fn timeline(
+        &self,
+        id: PosServerId,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        cursor: Option<&str>,
+    ) -> Result<Page<TimelineItem>, AppError> {
+        let path = format!("pos-servers/{id}/timeline");
+        let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
+        let query = [
+            ("from", Some(time(from))),
+            ("to", Some(time(to))),
+            ("limit", Some(MAX_LIMIT.to_string())),
+            ("cursor", cursor.map(ToOwned::to_owned)),
+        ];
+        self.read_with_session(|| self.call(Method::GET, &path).query(&query)).await
+    }
+
+    /// The databases that a restore of this POS server can go back to.
+    pub(crate) async fn backups(&self, id: PosServerId) -> Result<Backups, AppError> {
+        self.get(&format!("pos-servers/{id}/backups")).await
     }
 
     /// The newest jobs.

@@ -7,8 +7,10 @@ pub(crate) mod grid;
 pub(crate) mod jobs;
 pub(crate) mod session;
 pub(crate) mod settings;
+pub(crate) mod store;
 #[cfg(test)]
 mod tests;
+pub(crate) mod viewer;
 
 use std::sync::Arc;
 
@@ -46,8 +48,11 @@ macro_rules! list {
             grid::copy_selection,
             grid::outlet_options,
             grid::refresh,
+            store::timeline,
+            store::backups,
             jobs::request_logs,
             jobs::reset_database,
+            jobs::restore_database,
             jobs::run_job,
             jobs::cancel_job,
             jobs::jobs,
@@ -55,6 +60,13 @@ macro_rules! list {
             jobs::save_archives::<$runtime>,
             jobs::cancel_download,
             jobs::show_in_folder::<$runtime>,
+            viewer::view_archives,
+            viewer::viewer_window,
+            viewer::viewer_filter,
+            viewer::viewer_find,
+            viewer::viewer_jump,
+            viewer::viewer_entry,
+            viewer::close_viewer,
             export::export_excel::<$runtime>,
         ])
     };

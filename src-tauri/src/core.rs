@@ -4,8 +4,10 @@ mod files;
 mod jobs;
 mod persist;
 mod session;
+mod store;
 #[cfg(test)]
 mod tests;
+mod viewer;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,6 +32,7 @@ use crate::settings::Preferences;
 use jobs::Jobs;
 use persist::Persist;
 use session::SignedIn;
+use viewer::Viewing;
 
 /// The least time between two `grid` events.
 const GRID_EVENTS_APART: Duration = Duration::from_millis(50);
@@ -54,6 +57,7 @@ pub(crate) struct Core {
     jobs: Mutex<Jobs>,
     downloads: Downloads,
     clipboard: Clipboard,
+    viewing: Viewing,
 }
 
 impl Core {
@@ -74,8 +78,9 @@ impl Core {
             started: tokio::sync::watch::Sender::new(false),
             persist: Persist::default(),
             jobs: Mutex::default(),
-            downloads: Downloads::default(),
             clipboard: Clipboard::default(),
+            downloads: Downloads::open(home),
+            viewing: Viewing::default(),
         }
     }
 
@@ -97,6 +102,9 @@ impl Core {
         self.emit(AppEvent::Grid { summary: self.summary(), changes: None, cursor: None });
         for job in self.jobs() {
             self.emit(AppEvent::Job { job });
+        }
+        for download in self.downloads.all_running() {
+            self.emit(AppEvent::Download { download });
         }
         for error in std::mem::take(&mut *lock(&self.untold)) {
             self.emit(AppEvent::Notice { error });

@@ -1,8 +1,10 @@
 //! Archives on their way to files: resumed where they stopped, checked, and whole or not at all.
 //!
 //! Bytes go to `<target>.part` in the target's folder, and only a file whose SHA-256 is right takes the target's
-//! name. Whatever else happens, the partial file is removed.
+//! name. Whatever else happens, the partial file is removed, but when the app ends: then it stays, and [`journal`]
+//! knows of it, so that the next run of the app goes on with it.
 
+mod journal;
 mod names;
 
 use std::collections::{HashMap, HashSet};
@@ -15,15 +17,17 @@ use futures_util::StreamExt;
 use reqwest::StatusCode;
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
-use tokio::io::{AsyncSeekExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use names::{free_path, safe_file_name};
+pub(crate) use journal::Pending;
+pub(crate) use names::{free_path, is_invisible, safe_file_name};
 
 use crate::cloud::{Cloud, hex, is_passing};
 use crate::core::lock;
 use crate::error::{AppError, LocalCode};
 use crate::ipc::{Archive, Download, DownloadState};
+use journal::Journal;
 
 /// How many times in a row a connection may break without a byte having arrived.
 const TRIES: u32 = 6;
@@ -32,8 +36,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 const EVENTS_APART: Duration = Duration::from_millis(100);
 
 /// The downloads under way, and what was saved.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Downloads {
+    journal: Journal,
     running: Mutex<HashMap<String, (Download, CancellationToken)>>,
     saved: Mutex<HashSet<PathBuf>>,
 }
@@ -46,6 +51,11 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// Goes on with what arrived for `path` in an earlier run of the app. A file that came to be there since stays.
+    fn left(path: &Path) -> Self {
+        Self { path: free_path(path), ..Self::new(path.to_owned()) }
+    }
+
     /// The file at `path`, which is replaced if it is there: the dialog asked.
     pub(crate) fn new(path: PathBuf) -> Self {
         let mut part = OsString::from(&path);
@@ -61,19 +71,53 @@ enum Stopped {
 }
 
 impl Downloads {
+    /// Those that an earlier run of the app in `home` left are known.
+    pub(crate) fn open(home: &Path) -> Self {
+        Self { journal: Journal::open(home), running: Mutex::default(), saved: Mutex::default() }
+    }
+
     /// Downloads an archive. `tell` hears of progress, the end included.
-    pub(crate) async fn run(
+    pub(crate) async fn run(&self, cloud: &Cloud, pending: Pending, tell: impl Fn(&Download)) -> Download {
+        let target = Target::new(pending.path.clone());
+        self.journal.begin(pending.clone());
+        let part = Part::create(&target.part).await;
+        let download = self.finish(cloud, &pending.archive, &target, part, tell).await;
+        self.journal.end(&pending.path);
+        download
+    }
+
+    /// Goes on with a download that an earlier run of the app left.
+    pub(crate) async fn go_on(&self, cloud: &Cloud, pending: Pending, tell: impl Fn(&Download)) -> Download {
+        let target = Target::left(&pending.path);
+        let part = Part::open(&target.part).await;
+        let download = self.finish(cloud, &pending.archive, &target, part, tell).await;
+        self.journal.end(&pending.path);
+        download
+    }
+
+    /// Those of a user that an earlier run of the app left; each is given once.
+    pub(crate) fn take_left(&self, url: &str, email: &str) -> Vec<Pending> {
+        self.journal.take_left(url, email)
+    }
+
+    /// Forgets those that nobody has taken up.
+    pub(crate) async fn forget_left(&self) {
+        self.journal.forget_left().await;
+    }
+
+    async fn finish(
         &self,
         cloud: &Cloud,
         archive: &Archive,
         target: &Target,
+        part: Result<Part, AppError>,
         tell: impl Fn(&Download),
     ) -> Download {
         let cancel = CancellationToken::new();
         let mut download = Download {
             id: archive.id.clone(),
             path: Some(target.path.display().to_string()),
-            done: 0,
+            done: part.as_ref().map_or(0, |part| part.length),
             total: archive.size_bytes,
             state: DownloadState::Running,
             error: None,
@@ -91,7 +135,7 @@ impl Downloads {
             }
         };
         // Only the waiting for bytes is given up: a file that is being made or named can't be taken back.
-        let ended = match Part::create(&target.part).await {
+        let ended = match part {
             Ok(mut part) => tokio::select! {
                 () = cancel.cancelled() => Err(Stopped::Canceled),
                 fetched = fetch(cloud, archive, &mut part, progress) => match fetched {
@@ -125,6 +169,11 @@ impl Downloads {
         download
     }
 
+    /// All that are under way.
+    pub(crate) fn all_running(&self) -> Vec<Download> {
+        lock(&self.running).values().map(|(download, _)| download.clone()).collect()
+    }
+
     /// The download of this archive, if one is under way.
     pub(crate) fn running(&self, id: &str) -> Option<Download> {
         lock(&self.running).get(id).map(|(download, _)| download.clone())
@@ -151,6 +200,19 @@ impl Downloads {
     pub(crate) fn has_saved(&self, path: &Path) -> bool {
         lock(&self.saved).contains(path)
     }
+}
+
+/// Brings an archive to `path`, whole and right; `progress` hears how many bytes are there. Whoever gives up the
+/// waiting removes what is there.
+pub(crate) async fn fetch_whole(
+    cloud: &Cloud,
+    archive: &Archive,
+    path: &Path,
+    progress: impl FnMut(u64),
+) -> Result<(), AppError> {
+    let mut part = Part::create(path).await?;
+    fetch(cloud, archive, &mut part, progress).await?;
+    part.file.flush().await.map_err(|error| AppError::from_io(&error, path))
 }
 
 /// Brings the archive's bytes into the partial file, all of them and the right ones.
@@ -193,6 +255,24 @@ impl Part {
         Ok(Self { file, path: path.to_owned(), length: 0, hasher: Sha256::new() })
     }
 
+    /// The partial file that is there, if one is; what it holds is hashed again.
+    async fn open(path: &Path) -> Result<Self, AppError> {
+        let at_part = |error: std::io::Error| AppError::from_io(&error, path);
+        let options = &mut tokio::fs::OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).open(path).await;
+        let mut part =
+            Self { file: file.map_err(at_part)?, path: path.to_owned(), length: 0, hasher: Sha256::new() };
+        let mut piece = vec![0; 1 << 16];
+        loop {
+            let read = part.file.read(&mut piece).await.map_err(at_part)?;
+            if read == 0 {
+                return Ok(part);
+            }
+            part.hasher.update(&piece[..read]);
+            part.length += read as u64;
+        }
+    }
+
     /// Reads on from where the file ends. `failures` starts anew with each byte that arrives.
     async fn go_on(
         &mut self,
@@ -201,6 +281,13 @@ impl Part {
         failures: &mut u32,
         progress: &mut impl FnMut(u64),
     ) -> Result<(), AppError> {
+        // What an earlier run left may be whole, or of something else.
+        if self.length == archive.size_bytes && self.length > 0 {
+            return Ok(());
+        }
+        if self.length > archive.size_bytes {
+            self.start_over().await?;
+        }
         let response = cloud.archive(&archive.id, &archive.sha256, self.length).await?;
         if response.status() != StatusCode::PARTIAL_CONTENT && self.length > 0 {
             self.start_over().await?;

@@ -57,6 +57,12 @@ pub enum LocalCode {
     ExportFailed,
     /// The system's clipboard takes nothing.
     ClipboardUnavailable,
+    /// A zip is damaged or none; carries its `name`.
+    ArchiveUnreadable,
+    /// A zip needs a password; carries its `name`.
+    ArchiveEncrypted,
+    /// A zip holds more text or lines than can be looked at; carries its `name`.
+    ArchiveTooLarge,
 }
 
 impl LocalCode {
@@ -80,6 +86,9 @@ impl LocalCode {
             Self::KeychainUnavailable => "keychain_unavailable",
             Self::ExportFailed => "export_failed",
             Self::ClipboardUnavailable => "clipboard_unavailable",
+            Self::ArchiveUnreadable => "archive_unreadable",
+            Self::ArchiveEncrypted => "archive_encrypted",
+            Self::ArchiveTooLarge => "archive_too_large",
         }
     }
 }

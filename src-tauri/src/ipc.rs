@@ -44,6 +44,8 @@ macro_rules! mirror {
 mod grid;
 mod job;
 mod session;
+mod store;
+mod viewer;
 
 pub use grid::{
     Confidence, CopyRequest, Cursor, Evidence, ExchangeError, GridChanges, GridQuery, GridSummary,
@@ -57,4 +59,9 @@ pub use job::{
 pub use session::{
     AppEvent, AppInfo, ColumnSetting, Connection, ConnectionState, Density, Language, MenuAction, SavedView,
     Session, SessionState, Settings, Theme, Times,
+};
+pub use store::{Backups, DatabaseBackup, Timeline, TimelineItem, TimelineKind};
+pub use viewer::{
+    Jump, Level, LevelCounts, LogEntry, LogFile, LogFilter, LogFound, LogLine, LogPlace, LogShown,
+    LogSummary, LogWindow, Viewer, ViewerPhase,
 };

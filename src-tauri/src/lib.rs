@@ -22,6 +22,7 @@ mod secrets;
 mod settings;
 #[cfg(debug_assertions)]
 mod stdin;
+mod viewer;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -18,7 +18,7 @@ use tillwatch_protocol::rest::session::Permission;
 use uuid::Uuid;
 
 pub(crate) use access::Access;
-pub(crate) use entry::{Entry, Facts, Texts};
+pub(crate) use entry::{Entry, Facts, Texts, to_evidence};
 
 use crate::error::AppError;
 use crate::ipc::{

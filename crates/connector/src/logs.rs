@@ -1,13 +1,12 @@
 //! Collecting a period of a store's log files into zip archives.
 //!
 //! [`collect`] is the whole of it. `discover` opens the files that the globs name; `source` reads one whatever
-//! its encoding; `timestamp` finds out how it writes times; `seek` gets the entries of the period out of it;
+//! its encoding; `tillwatch_log_times` finds out how it writes times; `seek` gets the entries of the period out of it;
 //! `redact` masks card numbers; `archive` compresses, keeps the newest within the limit, and writes the parts.
 //! Memory does not grow with the size of the logs: what is compressed waits in a temporary file.
 
 mod discover;
 mod source;
-pub mod timestamp;
 
 mod seek;
 

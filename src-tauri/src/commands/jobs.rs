@@ -12,7 +12,8 @@ use crate::download;
 use crate::error::{AppError, LocalCode};
 use crate::ipc::{Archive, Download, Job, RequestedLogs, RunnableJob, WhenOffline};
 
-/// Asks stores for their logs, each with a job of its own.
+/// Asks stores for their logs, each with a job of its own. `wait_until` says how long stores that are offline are
+/// waited for, at most 30 days; 8 hours when null.
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn request_logs(
@@ -22,8 +23,10 @@ pub(crate) async fn request_logs(
     to: DateTime<Utc>,
     max_bytes: u32,
     when_offline: WhenOffline,
+    wait_until: Option<DateTime<Utc>>,
 ) -> Answer<Vec<RequestedLogs>> {
-    core.request_logs(&ids, LogRequest { from, to, max_bytes: u64::from(max_bytes), when_offline }).await
+    let max_bytes = u64::from(max_bytes);
+    core.request_logs(&ids, LogRequest { from, to, max_bytes, when_offline, wait_until }).await
 }
 
 /// Resets a POS database. `confirm` is the outlet's name as the user typed it.
@@ -38,6 +41,18 @@ pub(crate) async fn reset_database(
     discard_unsent: bool,
 ) -> Answer<Job> {
     core.reset_database(&id, confirm, i64::from(expected_generation), collect_logs, discard_unsent).await
+}
+
+/// Puts a POS database back that was moved away. `confirm` is the outlet's name as the user typed it.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn restore_database(
+    core: CoreState<'_>,
+    id: String,
+    confirm: String,
+    backup_id: String,
+) -> Answer<Job> {
+    core.restore_database(&id, confirm, &backup_id).await
 }
 
 /// Starts a job that needs nothing but the POS server's id.

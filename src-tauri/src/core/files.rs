@@ -6,7 +6,8 @@ use std::sync::Arc;
 use chrono::Utc;
 
 use super::{Core, lock};
-use crate::download::{self, Target};
+use crate::cloud::Cloud;
+use crate::download::{self, Pending};
 use crate::error::AppError;
 use crate::export;
 use crate::ipc::{AppEvent, Archive, CopyRequest, Download, DownloadState, ExportRequest, Exported};
@@ -30,7 +31,30 @@ impl Core {
                 return failed;
             }
         };
-        self.downloads.run(&cloud, &archive, &Target::new(path), tell).await
+        let (url, email) = self.user();
+        self.downloads.run(&cloud, Pending { url, email, archive, path }, tell).await
+    }
+
+    /// Goes on with what an earlier run of the app left, one after another. Each is taken up once.
+    pub(crate) fn resume_downloads(self: &Arc<Self>, cloud: &Arc<Cloud>) {
+        let (url, email) = self.user();
+        let left = self.downloads.take_left(&url, &email);
+        if left.is_empty() {
+            return;
+        }
+        let (core, cloud) = (Arc::clone(self), Arc::clone(cloud));
+        tokio::spawn(async move {
+            for pending in left {
+                let tell = |download: &Download| core.emit(AppEvent::Download { download: download.clone() });
+                core.downloads.go_on(&cloud, pending, tell).await;
+            }
+        });
+    }
+
+    /// The cloud's address and the user's e-mail there.
+    fn user(&self) -> (String, String) {
+        let session = lock(&self.session);
+        (session.url.clone().unwrap_or_default(), session.email.clone().unwrap_or_default())
     }
 
     /// Saves archives one after another into `folder`, each under a name that is free there.

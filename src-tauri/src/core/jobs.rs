@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use tillwatch_protocol::error::ErrorCode;
-use tillwatch_protocol::ids::{JobId, PosServerId};
+use tillwatch_protocol::ids::{BackupId, JobId, PosServerId};
 use tillwatch_protocol::rest::archive::Archive as WireArchive;
 use tillwatch_protocol::rest::job as wire;
 
@@ -18,6 +18,9 @@ use crate::ipc::{AppEvent, Archive, Job, JobFailure, JobProgress, RequestedLogs,
 
 /// How many stores are asked at a time.
 const ASKED_AT_ONCE: usize = 8;
+
+/// The longest that the cloud waits for a store.
+const LONGEST_WAIT: TimeDelta = TimeDelta::days(30);
 
 /// The user's jobs by id.
 pub(super) type Jobs = HashMap<JobId, wire::Job>;
@@ -33,6 +36,8 @@ pub(crate) struct LogRequest {
     pub(crate) max_bytes: u64,
     /// What to do with stores that are offline.
     pub(crate) when_offline: WhenOffline,
+    /// Until when to wait for them, at most 30 days from now; as long as the cloud does by itself when none.
+    pub(crate) wait_until: Option<DateTime<Utc>>,
 }
 
 impl Core {
@@ -50,19 +55,22 @@ impl Core {
                 .param("min", wire::MIN_LOG_BYTES)
                 .param("max", wire::MAX_LOG_BYTES));
         }
+        let queue_for = match (request.when_offline, request.wait_until) {
+            (WhenOffline::Queue, Some(until)) => Some(wait(until, Utc::now())?),
+            _ => None,
+        };
         let cloud = self.current_cloud()?;
         let spec =
             wire::JobSpec::RetrieveLogs { from: request.from, to: request.to, max_bytes: request.max_bytes };
         let ask = |id: String| {
-            let (cloud, spec) = (&cloud, spec.clone());
+            let (cloud, spec, queue_for) = (&cloud, spec.clone(), queue_for.clone());
             async move {
                 let when_offline = match request.when_offline {
                     WhenOffline::Queue => wire::WhenOffline::Queue,
                     WhenOffline::Fail | WhenOffline::Skip => wire::WhenOffline::Fail,
                 };
-                let asked = self
-                    .start_job(cloud, &id, wire::JobRequest { when_offline, queue_for: None, spec })
-                    .await;
+                let asked =
+                    self.start_job(cloud, &id, wire::JobRequest { when_offline, queue_for, spec }).await;
                 let (job, error) = match asked {
                     Ok(job) => (Some(job), None),
                     Err(error)
@@ -90,6 +98,17 @@ impl Core {
     ) -> Result<Job, AppError> {
         let spec =
             wire::JobSpec::ResetDatabase { confirm, expected_generation, collect_logs, discard_unsent };
+        self.start_now(id, spec).await
+    }
+
+    /// Puts a database back that was moved away.
+    pub(crate) async fn restore_database(
+        &self,
+        id: &str,
+        confirm: String,
+        backup_id: &str,
+    ) -> Result<Job, AppError> {
+        let spec = wire::JobSpec::RestoreDatabase { confirm, backup_id: parse_id::<BackupId>(backup_id)? };
         self.start_now(id, spec).await
     }
 
@@ -220,6 +239,15 @@ fn to_archive(archive: WireArchive) -> Archive {
     }
 }
 
-fn parse_id<T: FromStr<Err = uuid::Error>>(id: &str) -> Result<T, AppError> {
+/// How long it is until then, as the cloud takes it.
+fn wait(until: DateTime<Utc>, now: DateTime<Utc>) -> Result<String, AppError> {
+    let seconds = (until - now).num_seconds();
+    if !(1..=LONGEST_WAIT.num_seconds()).contains(&seconds) {
+        return Err(AppError::from(ErrorCode::InvalidRequest).param("field", "wait_until"));
+    }
+    Ok(format!("PT{seconds}S"))
+}
+
+pub(super) fn parse_id<T: FromStr<Err = uuid::Error>>(id: &str) -> Result<T, AppError> {
     id.parse().map_err(|error| AppError::from(ErrorCode::InvalidRequest).detail(error).param("field", "id"))
 }

@@ -39,6 +39,7 @@ impl Core {
     pub(crate) fn start(self: &Arc<Self>) {
         tokio::spawn(Arc::clone(self).tell_of_rows());
         tokio::spawn(Arc::clone(self).write_cache());
+        self.sweep_viewing();
         let settings = self.preferences.settings();
         let kept = self.open_cache();
         let url = settings.last_url.and_then(|url| address::normalise(&url).ok());
@@ -129,6 +130,8 @@ impl Core {
     pub(crate) async fn sign_out(&self) -> Result<(), AppError> {
         let _turn = self.turn.lock().await;
         self.downloads.cancel_all();
+        self.downloads.forget_left().await;
+        self.close_any_viewer();
         let settings = self.preferences.settings();
         let kept_as =
             settings.last_url.and_then(|url| address::normalise(&url).ok()).zip(settings.last_email);

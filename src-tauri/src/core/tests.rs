@@ -3,6 +3,8 @@
 mod cloud;
 mod downloads;
 mod session;
+mod store;
+mod viewer;
 
 use std::sync::Arc;
 use std::time::Duration;

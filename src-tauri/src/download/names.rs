@@ -43,7 +43,7 @@ pub(crate) fn free_path(path: &Path) -> PathBuf {
 }
 
 /// Marks that turn text around or have no shape, by which `gpj.exe` can look like a picture.
-fn is_invisible(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 

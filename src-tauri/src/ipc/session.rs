@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use specta::Type;
 
-use super::{Cursor, Download, GridChanges, GridQuery, GridSummary, Job};
+use super::{Cursor, Download, GridChanges, GridQuery, GridSummary, Job, Viewer};
 use crate::error::AppError;
 
 /// What the About box says.
@@ -263,6 +263,11 @@ pub enum AppEvent {
     Download {
         /// What holds now.
         download: Download,
+    },
+    /// An archive that is looked into went on.
+    Viewer {
+        /// What holds now.
+        viewer: Viewer,
     },
     /// The session changed.
     Session {

@@ -315,7 +315,7 @@ impl VersionKey {
     }
 }
 
-fn to_evidence(wire: tillwatch_protocol::rest::pos_server::Evidence) -> Evidence {
+pub(crate) fn to_evidence(wire: tillwatch_protocol::rest::pos_server::Evidence) -> Evidence {
     let as_text = |value: Value| match value {
         Value::String(text) => text,
         other => other.to_string(),

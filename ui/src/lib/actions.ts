@@ -32,6 +32,13 @@ export function resetReason(app: App, row: Row): string | null {
   return busy(row, exclusive) ? m.why_busy() : null;
 }
 
+export function restoreReason(app: App, row: Row): string | null {
+  if (app.cloudReason) return app.cloudReason;
+  if (!row.may_reset_database) return m.why_permission();
+  if (row.link_state !== 'online') return m.why_offline();
+  return busy(row, exclusive) ? m.why_busy() : null;
+}
+
 export function jobReason(app: App, row: Row, kind: RunnableJob): string | null {
   if (app.cloudReason) return app.cloudReason;
   if (kind === 'restart_pos' && !row.may_reset_database) return m.why_permission();

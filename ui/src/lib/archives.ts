@@ -22,6 +22,15 @@ export async function saveArchives(app: App, archives: Archive[]): Promise<void>
   }
 }
 
+/** Looks into the parts of an archive without saving them. */
+export async function viewArchives(app: App, archives: Archive[], name: string): Promise<void> {
+  try {
+    app.showViewer({ viewer: await app.backend.viewArchives(archives), archives, name });
+  } catch (thrown) {
+    app.notices.error(thrown, m.archive_view_label({ name }));
+  }
+}
+
 /** Stores for which typed times mean the same moments; with no zone given, each outlet's own counts. */
 export function idsByZone(rows: Row[], zone: string | null): Map<string, string[]> {
   const groups = new Map<string, string[]>();

@@ -49,10 +49,19 @@ export const commands = {
 	outletOptions: () => typedError<OutletOption[], AppError>(__TAURI_INVOKE("outlet_options")),
 	/**  Loads everything anew; done when it has been loaded. */
 	refresh: () => typedError<null, AppError>(__TAURI_INVOKE("refresh")),
-	/**  Asks stores for their logs, each with a job of its own. */
-	requestLogs: (ids: string[], from: string, to: string, maxBytes: number, whenOffline: WhenOffline) => typedError<RequestedLogs[], AppError>(__TAURI_INVOKE("request_logs", { ids, from, to, maxBytes, whenOffline })),
+	/**  What happened to a POS server in `from ≤ t < to`, at most 93 days, newest first. */
+	timeline: (id: string, from: string, to: string) => typedError<Timeline, AppError>(__TAURI_INVOKE("timeline", { id, from, to })),
+	/**  The databases that a restore of this POS server can go back to. */
+	backups: (id: string) => typedError<Backups, AppError>(__TAURI_INVOKE("backups", { id })),
+	/**
+	 *  Asks stores for their logs, each with a job of its own. `wait_until` says how long stores that are offline are
+	 *  waited for, at most 30 days; 8 hours when null.
+	 */
+	requestLogs: (ids: string[], from: string, to: string, maxBytes: number, whenOffline: WhenOffline, waitUntil: string | null) => typedError<RequestedLogs[], AppError>(__TAURI_INVOKE("request_logs", { ids, from, to, maxBytes, whenOffline, waitUntil })),
 	/**  Resets a POS database. `confirm` is the outlet's name as the user typed it. */
 	resetDatabase: (id: string, confirm: string, expectedGeneration: number, collectLogs: boolean, discardUnsent: boolean) => typedError<Job, AppError>(__TAURI_INVOKE("reset_database", { id, confirm, expectedGeneration, collectLogs, discardUnsent })),
+	/**  Puts a POS database back that was moved away. `confirm` is the outlet's name as the user typed it. */
+	restoreDatabase: (id: string, confirm: string, backupId: string) => typedError<Job, AppError>(__TAURI_INVOKE("restore_database", { id, confirm, backupId })),
 	/**  Starts a job that needs nothing but the POS server's id. */
 	runJob: (id: string, kind: RunnableJob) => typedError<Job, AppError>(__TAURI_INVOKE("run_job", { id, kind })),
 	/**  Asks for a job to be canceled. */
@@ -73,6 +82,26 @@ export const commands = {
 	cancelDownload: (id: string) => typedError<null, AppError>(__TAURI_INVOKE("cancel_download", { id })),
 	/**  Shows a file that the app saved in the system's file manager. */
 	showInFolder: (path: string) => typedError<null, AppError>(__TAURI_INVOKE("show_in_folder", { path })),
+	/**
+	 *  Fetches the parts of an archive, checks them and reads their entries, all in the background. Takes the place of
+	 *  the viewer before.
+	 */
+	viewArchives: (archives: Archive[]) => typedError<Viewer, AppError>(__TAURI_INVOKE("view_archives", { archives })),
+	/**  The lines at these places, at most 500. */
+	viewerWindow: (id: number, offset: number, limit: number) => typedError<LogWindow, AppError>(__TAURI_INVOKE("viewer_window", { id, offset, limit })),
+	/**  Shows lines of some levels and files only. `near` is the place that is looked at. */
+	viewerFilter: (id: number, filter: LogFilter, near: number) => typedError<LogShown, AppError>(__TAURI_INVOKE("viewer_filter", { id, filter, near })),
+	/**
+	 *  Searches for a text of at most 500 characters, in whatever case. Null if another search was started meanwhile;
+	 *  an empty text ends the search.
+	 */
+	viewerFind: (id: number, text: string, near: number) => typedError<LogFound | null, AppError>(__TAURI_INVOKE("viewer_find", { id, text, near })),
+	/**  The next or previous match or error, from the other end when there is none; null when there is none at all. */
+	viewerJump: (id: number, from: number, to: Jump) => typedError<LogPlace | null, AppError>(__TAURI_INVOKE("viewer_jump", { id, from, to })),
+	/**  The whole entry of the line at this place, at most 256 KiB of it. */
+	viewerEntry: (id: number, place: number) => typedError<LogEntry | null, AppError>(__TAURI_INVOKE("viewer_entry", { id, place })),
+	/**  Stops whatever goes on and forgets everything that was fetched. */
+	closeViewer: (id: number) => typedError<null, AppError>(__TAURI_INVOKE("close_viewer", { id })),
 	/**
 	 *  Writes what is filtered and visible, in its order, to a spreadsheet where the user says; null when the
 	 *  dialog was dismissed.
@@ -125,6 +154,10 @@ job: Job } |
 { type: "download"; 
 /**  What holds now. */
 download: Download } | 
+/**  An archive that is looked into went on. */
+{ type: "viewer"; 
+/**  What holds now. */
+viewer: Viewer } | 
 /**  The session changed. */
 { type: "session"; 
 /**  What holds now. */
@@ -164,6 +197,14 @@ export type Archive = {
 	to: string,
 	/**  When the cloud deletes it. */
 	expires_at: string,
+};
+
+/**  The databases that a restore can go back to. */
+export type Backups = {
+	/**  Newest first. */
+	items: DatabaseBackup[],
+	/**  When the store last told of them; null when it never did. */
+	as_of: string | null,
 };
 
 /**  One column of the grid. */
@@ -228,6 +269,16 @@ export type Cursor = {
 	id: string,
 	/**  Its place in the current order; null when it does not match any more. */
 	index: number | null,
+/**  A database that was moved away and is kept in its store. */
+export type DatabaseBackup = {
+	/**  What a restore names. */
+	id: string,
+	/**  Which generation it was. */
+	generation: number,
+	/**  When it was moved away. */
+	created_at: string,
+	/**  How large it is. */
+	size_bytes: number,
 };
 
 /**  How high rows are. */
@@ -477,6 +528,17 @@ export type JobState =
 /**  It was canceled and will not run. */
 "canceled";
 
+/**  Where to jump. */
+export type Jump = 
+/**  The next line that matches the search. */
+"next_match" | 
+/**  The one before. */
+"previous_match" | 
+/**  The next entry that is an error. */
+"next_error" | 
+/**  The one before. */
+"previous_error";
+
 /**  The language of the window. */
 export type Language = 
 /**  What the system speaks, English where that is neither of the others. */
@@ -485,6 +547,37 @@ export type Language =
 "en" | 
 /**  Russian. */
 "ru";
+
+/**  How grave a log entry is. */
+export type Level = 
+/**  Errors and worse. */
+"error" | 
+/**  Warnings. */
+"warn" | 
+/**  What goes on. */
+"info" | 
+/**  For those who look for faults. */
+"debug" | 
+/**  More of it. */
+"trace" | 
+/**  The entry does not say. */
+"none";
+
+/**  How many entries there are of each level. */
+export type LevelCounts = {
+	/**  Of [`Level::Error`]. */
+	error: number,
+	/**  Of [`Level::Warn`]. */
+	warn: number,
+	/**  Of [`Level::Info`]. */
+	info: number,
+	/**  Of [`Level::Debug`]. */
+	debug: number,
+	/**  Of [`Level::Trace`]. */
+	trace: number,
+	/**  Of [`Level::None`]. */
+	none: number,
+};
 
 /**  Whether the link is up. */
 export type LinkState = 
@@ -496,6 +589,104 @@ export type LinkState =
 "never_connected" | 
 /**  The cloud itself was away, and the store had no time yet to come back. */
 "unknown";
+
+/**  A whole entry. */
+export type LogEntry = {
+	/**  Its lines; text from a store. */
+	text: string,
+	/**  Whether it is longer than what is shown. */
+	truncated: boolean,
+};
+
+/**  A file of an archive. */
+export type LogFile = {
+	/**  Its name; text from a store. */
+	name: string,
+	/**  How many lines it has. */
+	lines: number,
+};
+
+/**  Which lines are shown. */
+export type LogFilter = {
+	/**  Those of entries of these levels. */
+	levels: Level[],
+	/**  Those of this file; of all files when null. */
+	file: number | null,
+};
+
+/**  What a search found. */
+export type LogFound = {
+	/**  How many of the shown lines match. */
+	count: number,
+	/**  The first from where the search was asked for. */
+	first: LogPlace | null,
+};
+
+/**  A line of a log, or a piece of a very long one. */
+export type LogLine = {
+	/**  When its entry was written; null if its file has no times. */
+	at: string | null,
+	/**  How grave its entry is. */
+	level: Level,
+	/**  The file's place among [`LogSummary::files`]. */
+	file: number,
+	/**  Whether an entry starts with it. */
+	starts: boolean,
+	/**  Whether it matches the search. */
+	matches: boolean,
+	/**  Text from a store. */
+	text: string,
+};
+
+/**  A place among the shown lines. */
+export type LogPlace = {
+	/**  The place, from 0 on. */
+	place: number,
+	/**  Which match it is, from 1 on; 0 for what is none. */
+	number: number,
+};
+
+/**  What a filter shows. */
+export type LogShown = {
+	/**  How many lines. */
+	total: number,
+	/**  Where the line that was looked at is now, or the next one. */
+	place: number,
+	/**  How many of them match the search. */
+	matches: number,
+};
+
+/**  What an archive holds. */
+export type LogSummary = {
+	/**  The outlet's name; text from a store. */
+	outlet: string,
+	/**  IANA name of the store's zone. */
+	time_zone: string,
+	/**  How many lines there are. */
+	lines: number,
+	/**  How many entries, which may have several lines. */
+	entries: number,
+	/**  How many entries of each level. */
+	levels: LevelCounts,
+	/**  Its files, by whose place lines name them. */
+	files: LogFile[],
+	/**  The first moment at which something was logged. */
+	from: string | null,
+	/**  The last one. */
+	to: string | null,
+	/**  Whether older entries were left out to keep to the size that was asked for. */
+	truncated: boolean,
+};
+
+/**  Some lines. */
+export type LogWindow = {
+	/**  The place of the first one. */
+	offset: number,
+	/**  How many lines are shown in all. */
+	total: number,
+	/**  The lines. */
+	lines: LogLine[],
+};
 
 /**  A choice of the native menu that the window carries out. */
 export type MenuAction = 
@@ -787,12 +978,82 @@ export type Theme =
 /**  Light on dark. */
 "dark";
 
+/**  What happened to a POS server in a period. */
+export type Timeline = {
+	/**  Newest first. Those of the kinds link, POS and exchange that held when the period began are among them. */
+	items: TimelineItem[],
+	/**  Whether so much happened that the oldest is missing. */
+	truncated: boolean,
+};
+
+/**  Something that happened. */
+export type TimelineItem = {
+	/**  When. */
+	at: string,
+	/**  When it ended; null for what goes on and for what has no length. */
+	until: string | null,
+	/**  What it is about. */
+	kind: TimelineKind,
+	/**  What happened. */
+	code: string,
+	/**  Figures and texts that belong to it, as text. */
+	params: { [key in string]: string },
+	/**  What the cause of an outage rests on. */
+	evidence: Evidence[],
+};
+
+/**  What an item of a timeline is about. */
+export type TimelineKind = 
+/**  The link: `online`, `offline`, `unknown`. */
+"link" | 
+/**  The POS server: `running`, `not_responding`, `stopped`. */
+"pos" | 
+/**  Exchanges: `failed`, `succeeded`. */
+"exchange" | 
+/**  `pos_version` or `connector_version`. */
+"version" | 
+/**  `generation`: another database. */
+"database" | 
+/**  `requested`, then the state in which it ended. */
+"job" | 
+/**  `enrolled` or `revoked`. */
+"identity" | 
+/**  `sums` of a day that is told no longer. */
+"day";
+
 /**  In whose zone times are shown. */
 export type Times = 
 /**  The zone of this computer. */
 "viewer" | 
 /**  The zone of the outlet. */
 "outlet";
+
+/**  An archive that is looked into, and how far that is. */
+export type Viewer = {
+	/**  By which the other commands name it. */
+	id: number,
+	/**  What goes on. */
+	phase: ViewerPhase,
+	/**  Bytes that were fetched or read. */
+	done: number,
+	/**  Bytes in all, as far as is known. */
+	total: number,
+	/**  What it holds, once it is ready. */
+	log: LogSummary | null,
+	/**  Why it failed. */
+	error: AppError | null,
+};
+
+/**  What goes on with an archive that is looked into. */
+export type ViewerPhase = 
+/**  Its parts are fetched and checked. */
+"fetching" | 
+/**  Its entries are read. */
+"reading" | 
+/**  It can be looked at. */
+"ready" | 
+/**  It can't; `error` says why. */
+"failed";
 
 /**  What to do with a store that is offline when logs are asked for. */
 export type WhenOffline = 

@@ -6,6 +6,11 @@ import { exportExcel } from './export';
 import type { App } from './state/app.svelte';
 
 export function perform(app: App, action: MenuAction): void {
+  // What lies over the window has its own search.
+  if (app.viewer) {
+    if (action === 'find') document.getElementById('viewer-search')?.focus();
+    return;
+  }
   // A dialog is finished first.
   if (app.session?.state !== 'signed_in' || app.dialog || app.settingsOpen) return;
   const row = app.selectedRow;

@@ -22,6 +22,7 @@ export const posWord = (state: string) => word('pos', state, m.pos_unknown);
 export const causeShort = (cause: string | null) =>
   word('cause_short', cause ?? 'unknown', m.cause_short_unknown);
 export const jobKind = (kind: string) => word('job', kind, () => plain(kind));
+export const levelWord = (level: string) => word('level', level, m.level_none);
 export const jobState = (state: string) => word('state', state, () => plain(state));
 export const phaseWord = (phase: string) => word('phase', phase, () => plain(phase));
 export const checkName = (name: string) => word('check', name, () => plain(name));

@@ -19,11 +19,11 @@ use std::io::{self, Read};
 
 use fold::Folds;
 use jiff::tz::TimeZone;
+use tillwatch_log_times::{Stamp, Survey, Times};
 
 use super::archive::Collector;
 use super::discover::{Found, reason};
 use super::source::{Line, Lines, Source};
-use super::timestamp::{Stamp, Survey, Times};
 use super::{CollectError, Watch};
 
 /// Files up to this size are read through: it takes a fraction of a second.

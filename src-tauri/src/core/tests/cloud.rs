@@ -1,6 +1,6 @@
 //! A cloud that does what a test says.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -12,6 +12,7 @@ use axum::routing::{delete, get, post};
 use axum::serve::Listener;
 use axum::{Json, Router};
 use chrono::{TimeDelta, Utc};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
@@ -46,6 +47,12 @@ pub(super) struct Shared {
     /// What `POST jobs` answers first.
     pub(super) job_answers: Mutex<VecDeque<(u16, Value)>>,
     pub(super) archive: Mutex<Served>,
+    /// Further archives by id; they are served whole.
+    pub(super) parts: Mutex<HashMap<String, Vec<u8>>>,
+    /// What happened to every store, newest first; two items a page.
+    pub(super) timeline: Mutex<Vec<Value>>,
+    pub(super) backups: Mutex<Value>,
+    pub(super) asked_periods: Mutex<Vec<Value>>,
     pub(super) signed_out: Mutex<bool>,
 }
 
@@ -61,6 +68,8 @@ pub(super) struct Served {
     pub(super) expired: bool,
     /// Never ends.
     pub(super) hangs: bool,
+    /// Comes piece by piece, some milliseconds apart.
+    pub(super) drips: bool,
 }
 
 pub(super) const USER: Uuid = Uuid::from_u128(7);
@@ -80,6 +89,10 @@ impl FakeCloud {
             asked_jobs: Mutex::default(),
             job_answers: Mutex::default(),
             archive: Mutex::default(),
+            parts: Mutex::default(),
+            timeline: Mutex::default(),
+            backups: Mutex::new(json!({"items": [], "as_of": null})),
+            asked_periods: Mutex::default(),
             signed_out: Mutex::default(),
         });
         Self::listen(state, SocketAddr::from(([127, 0, 0, 1], 0))).await
@@ -163,6 +176,24 @@ impl FakeCloud {
     }
 }
 
+impl FakeCloud {
+    /// Serves these bytes as a further archive.
+    pub(super) fn serve_part(&self, name: &str, bytes: Vec<u8>) -> Archive {
+        let id = Uuid::now_v7().to_string();
+        let archive = Archive {
+            id: id.clone(),
+            file_name: name.into(),
+            size_bytes: bytes.len() as u64,
+            sha256: hex(&Sha256::digest(&bytes)),
+            from: Utc::now(),
+            to: Utc::now(),
+            expires_at: Utc::now(),
+        };
+        self.state.parts.lock().unwrap().insert(id, bytes);
+        archive
+    }
+}
+
 /// Takes connections through TLS; those that fail are the client's to tell.
 struct TlsListener {
     tcp: TcpListener,
@@ -210,6 +241,8 @@ fn router(state: Arc<Shared>) -> Router {
         .route("/me", get(me))
         .route("/pos-servers", get(statuses))
         .route("/pos-servers/{id}/jobs", post(start_job))
+        .route("/pos-servers/{id}/timeline", get(timeline))
+        .route("/pos-servers/{id}/backups", get(backups))
         .route("/jobs", get(jobs))
         .route("/events", get(events))
         .route("/archives/{id}/content", get(content));
@@ -294,6 +327,25 @@ async fn statuses(
     ))
 }
 
+async fn timeline(
+    State(state): S,
+    headers: HeaderMap,
+    Query(query): Query<Value>,
+) -> Result<Json<Value>, Response> {
+    authorize(&state, &headers)?;
+    let start: usize = query["cursor"].as_str().and_then(|cursor| cursor.parse().ok()).unwrap_or(0);
+    state.asked_periods.lock().unwrap().push(query);
+    let all = state.timeline.lock().unwrap().clone();
+    let end = (start + 2).min(all.len());
+    let next = (end < all.len()).then(|| end.to_string());
+    Ok(Json(json!({"items": all[start..end], "next_cursor": next})))
+}
+
+async fn backups(State(state): S, headers: HeaderMap) -> Result<Json<Value>, Response> {
+    authorize(&state, &headers)?;
+    Ok(Json(state.backups.lock().unwrap().clone()))
+}
+
 async fn start_job(
     State(state): S,
     Path(id): Path<String>,
@@ -341,8 +393,11 @@ async fn events(State(state): S, headers: HeaderMap) -> Result<Response, Respons
     Ok(([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(stream)).into_response())
 }
 
-async fn content(State(state): S, headers: HeaderMap) -> Result<Response, Response> {
+async fn content(State(state): S, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Response> {
     authorize(&state, &headers)?;
+    if let Some(bytes) = state.parts.lock().unwrap().get(&id) {
+        return Ok(bytes.clone().into_response());
+    }
     let mut served = state.archive.lock().unwrap();
     if served.expired {
         return Ok(problem(410, "archive_expired", &json!({})));
@@ -356,14 +411,20 @@ async fn content(State(state): S, headers: HeaderMap) -> Result<Response, Respon
         .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
     let rest = served.bytes[start.unwrap_or(0)..].to_vec();
     let cut = served.cuts.pop_front().unwrap_or(usize::MAX);
-    let hangs = served.hangs;
+    let (hangs, drips) = (served.hangs, served.drips);
     let length = rest.len();
     let pieces: Vec<Result<Bytes, std::io::Error>> = rest[..cut.min(length)]
         .chunks(1000)
         .map(|piece| Ok(Bytes::copy_from_slice(piece)))
         .chain((cut < length).then(|| Err(std::io::Error::other("cut"))))
         .collect();
-    let body = if hangs {
+    let body = if drips {
+        let slowly = futures_util::stream::iter(pieces).then(|piece| async {
+            tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+            piece
+        });
+        Body::from_stream(slowly)
+    } else if hangs {
         let pieces = futures_util::stream::iter(pieces);
         Body::from_stream(futures_util::StreamExt::chain(pieces, futures_util::stream::pending()))
     } else {

@@ -84,6 +84,79 @@ async fn a_canceled_download_leaves_nothing() {
     assert_eq!(files(folder.path()), [""; 0]);
 }
 
+/// Starts a download that comes slowly, and ends the app in the middle of it.
+async fn killed(cloud: &FakeCloud, home: &TempDir, secrets: &Secrets, archive: &Archive, path: &Path) {
+    let mut desk = Desk::start(home, Stored::default(), secrets.clone());
+    desk.core.sign_in(&cloud.url(), "anna@example.com", "secret".into()).await.unwrap();
+    desk.hears(|event| event["connection"]["state"] == "live").await;
+    let (core, wanted, path) = (Arc::clone(&desk.core), archive.clone(), path.to_owned());
+    let running = tokio::spawn(async move { core.download(wanted, path).await });
+    desk.hears(|event| event["download"]["done"].as_u64().is_some_and(|done| done > 0)).await;
+    running.abort();
+    assert!(running.await.unwrap_err().is_cancelled());
+}
+
+/// The next run of the app, with the sign-in that the last one kept.
+fn next_run(cloud: &FakeCloud, home: &TempDir, secrets: Secrets) -> Desk {
+    let url: url::Url = cloud.url().parse().unwrap();
+    let last_email = Some("anna@example.com".into());
+    let settings = crate::ipc::Settings { last_url: Some(url.to_string()), last_email, ..Default::default() };
+    Desk::start(home, Stored { settings, ..Stored::default() }, secrets)
+}
+
+#[tokio::test]
+async fn a_download_goes_on_after_the_app_was_closed() {
+    let (home, folder, secrets) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), Secrets::memory());
+    let cloud = FakeCloud::start(vec![]).await;
+    let content = bytes(2_000_000);
+    let archive = cloud.serve(content.clone(), &[]);
+    // What arrives is told a tenth of a second after the first bytes at the earliest, so it comes slowly.
+    cloud.state.archive.lock().unwrap().drips = true;
+    let path = folder.path().join("logs.zip");
+    killed(&cloud, &home, &secrets, &archive, &path).await;
+    assert_eq!(files(folder.path()), ["logs.zip.part"]);
+    cloud.state.archive.lock().unwrap().drips = false;
+
+    let mut desk = next_run(&cloud, &home, secrets);
+    let done = desk.hears(|event| event["download"]["state"] == "done").await;
+    assert_eq!(done["download"]["path"], path.display().to_string());
+    assert_eq!(std::fs::read(&path).unwrap(), content);
+    assert_eq!(files(folder.path()), ["logs.zip"]);
+    let ranges = cloud.state.archive.lock().unwrap().ranges.clone();
+    assert!(ranges.last().unwrap().is_some(), "only the rest was sent: {ranges:?}");
+    assert!(desk.core.has_saved(&path));
+    assert!(!home.path().join("downloads.json").exists());
+}
+
+#[tokio::test]
+async fn signing_out_forgets_what_an_earlier_run_left() {
+    let (home, folder, secrets) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), Secrets::memory());
+    let cloud = FakeCloud::start(vec![]).await;
+    let archive = cloud.serve(bytes(2_000_000), &[]);
+    cloud.state.archive.lock().unwrap().drips = true;
+    killed(&cloud, &home, &secrets, &archive, &folder.path().join("logs.zip")).await;
+
+    // Another user of this computer does not get it.
+    let desk = Desk::start(&home, Stored::default(), Secrets::memory());
+    assert!(desk.core.running_download(&archive.id).is_none());
+    desk.core.sign_out().await.unwrap();
+    assert_eq!(files(folder.path()), [""; 0]);
+    assert!(!home.path().join("downloads.json").exists());
+}
+
+#[tokio::test]
+async fn a_damaged_list_of_downloads_stops_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("downloads.json"), "{half").unwrap();
+    let cloud = FakeCloud::start(vec![]).await;
+    let archive = cloud.serve(bytes(5_000), &[]);
+    let desk = Desk::signed_in(&home, &cloud).await;
+    let done = desk.core.download(archive, home.path().join("logs.zip")).await;
+    assert_eq!(done.state, DownloadState::Done);
+}
+
 #[tokio::test]
 async fn several_archives_get_names_that_are_free() {
     let (home, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

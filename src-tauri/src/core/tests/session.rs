@@ -258,6 +258,7 @@ async fn jobs_are_asked_for_once_and_followed() {
         to: "2026-11-21T11:00:00Z".parse().unwrap(),
         max_bytes: 1 << 20,
         when_offline,
+        wait_until: None,
     };
 
     // The answer gets lost twice; the key stays the same.
@@ -286,12 +287,25 @@ async fn jobs_are_asked_for_once_and_followed() {
     let asked = desk.core.request_logs(&[id(2)], request(WhenOffline::Skip)).await.unwrap();
     assert!(asked[0].job.is_none() && asked[0].error.is_none());
 
-    // A period or a size that can't be asks nobody.
+    // Waited for until a moment, as long as the cloud waits for anybody.
+    let in_time = |hours| Some(chrono::Utc::now() + chrono::TimeDelta::hours(hours));
+    let waiting = LogRequest { wait_until: in_time(5), ..request(WhenOffline::Queue) };
+    desk.core.request_logs(&[id(2)], waiting).await.unwrap();
+    let asked = cloud.state.asked_jobs.lock().unwrap().last().unwrap().1.clone();
+    let queue_for = asked["queue_for"].as_str().unwrap().to_owned();
+    assert!(["PT18000S", "PT17999S"].contains(&queue_for.as_str()), "{queue_for}");
+    assert_eq!(asked["when_offline"], "queue");
+
+    // A period, a size or a wait that can't be asks nobody.
     let before = cloud.state.asked_jobs.lock().unwrap().len();
     let backwards = LogRequest { to: "2026-11-21T09:00:00Z".parse().unwrap(), ..request(WhenOffline::Fail) };
     assert_eq!(desk.core.request_logs(&[id(1)], backwards).await.unwrap_err().code, "period_invalid");
     let tiny = LogRequest { max_bytes: 1000, ..request(WhenOffline::Fail) };
     assert_eq!(desk.core.request_logs(&[id(1)], tiny).await.unwrap_err().code, "size_out_of_range");
+    for hours in [-1, 31 * 24] {
+        let never = LogRequest { wait_until: in_time(hours), ..request(WhenOffline::Queue) };
+        assert_eq!(desk.core.request_logs(&[id(1)], never).await.unwrap_err().params["field"], "wait_until");
+    }
     assert_eq!(cloud.state.asked_jobs.lock().unwrap().len(), before);
 
     // It goes on, and ends with archives.

@@ -5,6 +5,8 @@ import type { MockRows } from './mock-rows';
 import type {
   AppEvent,
   Archive,
+  Backups,
+  DatabaseBackup,
   Download,
   Job,
   JobKind,
@@ -20,6 +22,7 @@ const terminal: JobState[] = ['succeeded', 'failed', 'rejected', 'timed_out', 'e
 
 export class MockJobs {
   private readonly list: Job[] = [];
+  private readonly kept = new Map<string, DatabaseBackup[]>();
   private readonly downloads = new Map<string, Download>();
   /** Set by tests: the next job ends with this error. */
   failNextJob: { code: string; message: string } | null = null;
@@ -76,6 +79,7 @@ export class MockJobs {
     ).then((done) => {
       if (!done) return;
       const old = row.generation ?? 0;
+      const backup = this.putAway(row);
       row.generation = old + 1;
       row.db_created_at = new Date().toISOString();
       row.db_size_bytes = 2 * MIB;
@@ -87,11 +91,69 @@ export class MockJobs {
       job.result = JSON.stringify({
         old_generation: old,
         new_generation: old + 1,
-        backup_id: crypto.randomUUID(),
+        backup_id: backup,
       });
       this.end(job, row, 'succeeded');
     });
     return structuredClone(job);
+  }
+
+  /** Jobs of one store, newest first. */
+  of(id: string): Job[] {
+    return this.list.filter((job) => job.pos_server_id === id);
+  }
+
+  backups(id: string): Backups {
+    const row = this.row(id);
+    return { items: structuredClone(this.keptOf(row)), as_of: row.last_report_at };
+  }
+
+  restore(id: string, confirm: string, backupId: string): Job {
+    const row = this.row(id);
+    if (row.link_state !== 'online') throw refusal('venue_offline');
+    if (confirm !== row.organization) throw refusal('confirmation_mismatch');
+    const kept = this.keptOf(row);
+    if (!kept.some((backup) => backup.id === backupId)) throw refusal('backup_not_found');
+    const job = this.add(row, 'restore_database');
+    const phases = ['stopping', 'moving_away', 'putting_back', 'starting', 'checking'];
+    void this.play(
+      job,
+      phases.map((phase) => [phase, phases.length, 'steps']),
+    ).then((done) => {
+      if (!done) return;
+      this.putAway(row);
+      row.generation = (row.generation ?? 0) + 1;
+      job.result = JSON.stringify({ generation: row.generation });
+      this.end(job, row, 'succeeded');
+    });
+    return structuredClone(job);
+  }
+
+  /** Each store that was reset keeps the database that was there. */
+  private keptOf(row: Row): DatabaseBackup[] {
+    let kept = this.kept.get(row.id);
+    if (!kept) {
+      const before = (row.generation ?? 1) - 1;
+      kept = Array.from({ length: Math.min(3, before) }, (_, i) => ({
+        id: crypto.randomUUID(),
+        generation: before - i,
+        created_at: new Date(Date.now() - (i + 1) * 9 * 86_400_000).toISOString(),
+        size_bytes: (12 - i) * MIB,
+      }));
+      this.kept.set(row.id, kept);
+    }
+    return kept;
+  }
+
+  private putAway(row: Row): string {
+    const id = crypto.randomUUID();
+    this.keptOf(row).unshift({
+      id,
+      generation: row.generation ?? 0,
+      created_at: new Date().toISOString(),
+      size_bytes: row.db_size_bytes ?? 0,
+    });
+    return id;
   }
 
   run(id: string, kind: RunnableJob): Job {

@@ -1,12 +1,14 @@
 // A backend of sample data for development and tests; no part of the app that ships.
 //
 // `?scenario=demo|empty|offline|signed-out|expired|errors|many|loading` chooses what it plays, `?stores=N` how
-// many, `?language=`, `?theme=` and `?density=` the settings. Tests reach it as `window.tillwatchMock`.
+// many, `?lines=N` the lines of an archive, `?archive=CODE` how it can't be looked into, `?language=`, `?theme=` and `?density=` the settings. Tests reach it as `window.tillwatchMock`.
 
 import { cellText } from '../cells';
 import { breakExchange, cutLink, sampleFleet } from './mock-data';
 import { MockJobs } from './mock-jobs';
 import { MockRows } from './mock-rows';
+import { MockViewer } from './mock-viewer';
+import { sampleTimeline } from './mock-timeline';
 import type { AppError, AppEvent, Backend, Connection, Session, Settings } from './types';
 
 export interface MockControls {
@@ -48,6 +50,13 @@ export function mock(search: URLSearchParams): Backend {
   const emit = (event: AppEvent) => listeners.forEach((listener) => listener(structuredClone(event)));
   const emitGrid = () => emit(rows.event());
   const jobs = new MockJobs(rows, emit, scenario === 'errors', Number(search.get('pace') ?? 250));
+
+  const viewer = new MockViewer(
+    emit,
+    Number(search.get('pace') ?? 250),
+    Number(search.get('lines') ?? 60_000),
+    search.get('archive'),
+  );
 
   let settings: Settings = {
     language: (search.get('language') ?? 'system') as Settings['language'],
@@ -191,12 +200,30 @@ export function mock(search: URLSearchParams): Backend {
       ids.map((id) => jobs.requestLogs(id, from, to, maxBytes, whenOffline)),
     resetDatabase: async (id, confirm, expectedGeneration, collectLogs, discardUnsent) =>
       jobs.reset(id, confirm, expectedGeneration, collectLogs, discardUnsent),
+    restoreDatabase: async (id, confirm, backupId) => jobs.restore(id, confirm, backupId),
+    async timeline(id, from, to) {
+      await pause(120);
+      const row = rows.rows.find((other) => other.id === id);
+      if (!row) throw refusal('not_found');
+      return { items: sampleTimeline(row, jobs.of(id), from, to), truncated: false };
+    },
+    async backups(id) {
+      await pause(80);
+      return jobs.backups(id);
+    },
     runJob: async (id, kind) => jobs.run(id, kind),
     cancelJob: async (id) => jobs.cancel(id),
     jobs: async () => jobs.all(),
     saveArchive: async (archive) => (controls.dialogs.confirmed ? jobs.download(archive) : null),
     saveArchives: async (archives) =>
       controls.dialogs.confirmed ? Promise.all(archives.map((archive) => jobs.download(archive))) : null,
+    viewArchives: async (archives) => viewer.open(archives),
+    viewerWindow: async (id, offset, limit) => viewer.window(id, offset, limit),
+    viewerFilter: async (id, filter, near) => viewer.filter(id, filter, near),
+    viewerFind: async (id, text, near) => viewer.find(id, text, near),
+    viewerJump: async (id, from, to) => viewer.jump(id, from, to),
+    viewerEntry: async (id, place) => viewer.entry(id, place),
+    closeViewer: async (id) => viewer.close(id),
     cancelDownload: async (id) => jobs.cancelDownload(id),
     showInFolder: async () => undefined,
     async exportExcel(request) {

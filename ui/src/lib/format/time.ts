@@ -74,6 +74,33 @@ export function clock(at: string, now = Date.now(), zone = viewerZone): string {
   return absoluteFormat('clock', zone, { timeStyle: 'short' }).format(Date.parse(at));
 }
 
+/** To the millisecond, for logs: "21 Nov 10:03:11.123". */
+export function precise(at: string, zone: string): string {
+  const time = Date.parse(at);
+  const day = absoluteFormat('day', zone, { day: 'numeric', month: 'short' }).format(time);
+  const clock = absoluteFormat('precise', zone, {
+    hour: '2-digit',
+    minute: '2-digit',
+    second: '2-digit',
+    fractionalSecondDigits: 3,
+  }).format(time);
+  return `${day} ${clock}`;
+}
+
+/** Short, for lists: "10:03" today, else "27 Nov 10:03". */
+export function moment(at: string, now: number, zone: string): string {
+  const day = absoluteFormat('plainday', zone, { dateStyle: 'short' });
+  const time = absoluteFormat('clock', zone, { timeStyle: 'short' }).format(Date.parse(at));
+  return day.format(Date.parse(at)) === day.format(now) ? time : `${date(at, now, zone)} ${time}`;
+}
+
+/** A day on an axis: with room "Mon 16", else "16 Nov". */
+export function axisDay(at: number, zone: string, weekday: boolean): string {
+  return weekday
+    ? absoluteFormat('axisweek', zone, { weekday: 'short', day: 'numeric' }).format(at)
+    : absoluteFormat('day', zone, { day: 'numeric', month: 'short' }).format(at);
+}
+
 /** For the hover: the moment in the viewer's zone, and in the outlet's when that is another. */
 export function bothZones(at: string | null, outletZone: string): string | undefined {
   if (at === null) return undefined;

@@ -5,6 +5,7 @@ import { SvelteMap } from 'svelte/reactivity';
 import type {
   AppEvent,
   AppInfo,
+  Archive,
   Backend,
   ColumnSetting,
   Connection,
@@ -13,6 +14,7 @@ import type {
   Row,
   Session,
   Settings,
+  Viewer,
 } from '../backend/types';
 import { clampWidth, mergeColumns, withColumn } from '../columns';
 import { isRunning } from '../jobs';
@@ -27,7 +29,15 @@ import { Views } from './views.svelte';
 
 export const [getApp, setApp] = createContext<App>();
 
-export type OpenDialog = { kind: 'logs'; rows: Row[] } | { kind: 'reset'; row: Row } | null;
+export type OpenDialog =
+  { kind: 'logs'; rows: Row[] } | { kind: 'reset'; row: Row } | { kind: 'restore'; row: Row } | null;
+
+/** An archive that is looked into, its parts, and what it is called before it has told. */
+export interface OpenViewer {
+  viewer: Viewer;
+  archives: Archive[];
+  name: string;
+}
 
 export class App {
   readonly clock = new Clock();
@@ -56,6 +66,8 @@ export class App {
   /** The one selected store, for the details. */
   selectedRow = $state.raw<Row | null>(null);
   dialog = $state.raw<OpenDialog>(null);
+  /** Lies over everything, a dialog too. */
+  viewer = $state.raw<OpenViewer | null>(null);
   settingsOpen = $state(false);
   detailsOpen = $state(false);
   activityOpen = $state(false);
@@ -74,6 +86,7 @@ export class App {
 
   private readingSelection = false;
   private selectionStale = false;
+  private viewerTold: Viewer | null = null;
   private loading: Promise<void> | null = null;
   private saving: ReturnType<typeof setTimeout> | undefined;
 
@@ -123,6 +136,7 @@ export class App {
       this.jobs.clear();
       this.downloads.clear();
       this.dialog = null;
+      this.viewer = null;
       this.detailsOpen = false;
       this.activityOpen = false;
     } catch (thrown) {
@@ -196,6 +210,28 @@ export class App {
     }
   }
 
+  async openRestore(id: string): Promise<void> {
+    try {
+      const row = await this.backend.row(id);
+      if (row) this.dialog = { kind: 'restore', row };
+    } catch (thrown) {
+      this.notices.error(thrown, m.action_restore_database());
+    }
+  }
+
+  /** What was told of it before it was asked about is not lost. */
+  showViewer(open: OpenViewer): void {
+    const told = this.viewerTold?.id === open.viewer.id ? this.viewerTold : open.viewer;
+    this.viewer = { ...open, viewer: told };
+  }
+
+  closeViewer(): void {
+    if (!this.viewer) return;
+    const { id } = this.viewer.viewer;
+    this.viewer = null;
+    this.backend.closeViewer(id).catch((thrown) => this.notices.error(thrown, m.close()));
+  }
+
   /** Reads what a session shows; asked twice at the same time it does so once. */
   private load(): Promise<void> {
     this.loading ??= this.read().finally(() => (this.loading = null));
@@ -232,6 +268,11 @@ export class App {
         return;
       case 'download':
         this.downloads.set(event.download.id, event.download);
+        return;
+      case 'viewer':
+        this.viewerTold = event.viewer;
+        if (this.viewer?.viewer.id === event.viewer.id)
+          this.viewer = { ...this.viewer, viewer: event.viewer };
         return;
       case 'session': {
         const before = this.session?.state;

@@ -1,6 +1,6 @@
 //! The night when clocks are put back: which of two instants a local time means, told by the order of the lines.
 
-use crate::logs::timestamp::Stamp;
+use tillwatch_log_times::Stamp;
 
 /// Lines of several threads go back by less than this; where clocks are put back it is by half an hour or more,
 /// less what passed between two lines.

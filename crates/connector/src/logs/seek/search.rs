@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{MARGIN, SAMPLES, Stop};
 use crate::logs::source::Source;
-use crate::logs::timestamp::{Stamp, Times};
+use tillwatch_log_times::{Stamp, Times};
 
 /// How much is read at a place to find a line with a time.
 const LOOK: usize = 4 << 10;
@@ -162,7 +162,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::logs::timestamp::Survey;
+    use tillwatch_log_times::Survey;
 
     const START: i64 = 1_795_000_000;
 
