@@ -43,6 +43,8 @@ pub enum LocalCode {
     DiskFull,
     /// The file can't be written; carries `path`.
     FileUnwritable,
+    /// The file that the app saved was moved or deleted since; carries `path`.
+    FileGone,
     /// What arrived is not what the cloud announced.
     ChecksumMismatch,
     /// The connection broke again and again.
@@ -79,6 +81,7 @@ impl LocalCode {
             Self::SessionEnded => "session_ended",
             Self::DiskFull => "disk_full",
             Self::FileUnwritable => "file_unwritable",
+            Self::FileGone => "file_gone",
             Self::ChecksumMismatch => "checksum_mismatch",
             Self::DownloadInterrupted => "download_interrupted",
             Self::CacheDamaged => "cache_damaged",

@@ -181,6 +181,36 @@ const screens: [string, string, (app: App) => Promise<unknown>][] = [
     },
   ],
   [
+    'what happened over a month',
+    'scenario=demo',
+    async ({ get, row }) => {
+      await row(2).dblclick();
+      await get('timeline-month').click();
+      await get('timeline-picture').waitFor();
+    },
+  ],
+  [
+    'restore: what is asked',
+    'scenario=demo&pace=10',
+    async ({ get, row }) => {
+      await row(5).dblclick();
+      await get('details-restore').click();
+      await get('restore-confirm-name').waitFor();
+    },
+  ],
+  [
+    'logs: looked into',
+    'scenario=demo&pace=10',
+    async ({ get, row }) => {
+      await row(5).click();
+      await get('action-retrieve-logs').click();
+      await get('logs-request').click();
+      await get('logs-view').click();
+      await get('viewer-search').fill('timed out');
+      await get('viewer-found').getByText('61').waitFor();
+    },
+  ],
+  [
     'an error',
     'scenario=errors',
     async ({ get, page }) => {

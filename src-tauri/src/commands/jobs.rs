@@ -136,6 +136,9 @@ pub(crate) async fn show_in_folder<R: Runtime>(
     if !core.has_saved(&path) {
         return Err(AppError::from(LocalCode::FileUnwritable).param("path", path.display()));
     }
+    if !path.exists() {
+        return Err(AppError::from(LocalCode::FileGone).param("path", path.display()));
+    }
     app.opener().reveal_item_in_dir(&path).map_err(|error| {
         AppError::from(LocalCode::FileUnwritable).detail(error).param("path", path.display())
     })

@@ -337,7 +337,7 @@ fn a_place_that_can_not_be_written_is_told() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if std::env::var_os("TILLWATCH_SOAK").is_some() { 20_000 } else { 200 }))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     /// Whatever bytes a zip has, it is read or told, and nothing panics.
     #[test]

@@ -46,6 +46,7 @@ impl View {
     }
 
     /// The log.
+    #[cfg(test)]
     pub(crate) fn log(&self) -> &Log {
         &self.log
     }

@@ -22,6 +22,23 @@ export async function saveArchives(app: App, archives: Archive[]): Promise<void>
   }
 }
 
+/** Shows a saved file where it lies. */
+export async function showInFolder(app: App, path: string): Promise<void> {
+  try {
+    await app.backend.showInFolder(path);
+  } catch (thrown) {
+    app.notices.error(thrown, m.show_in_folder());
+  }
+}
+
+export async function cancelDownload(app: App, archive: Archive): Promise<void> {
+  try {
+    await app.backend.cancelDownload(archive.id);
+  } catch (thrown) {
+    app.notices.error(thrown, m.download_cancel({ name: archive.file_name }));
+  }
+}
+
 /** Looks into the parts of an archive without saving them. */
 export async function viewArchives(app: App, archives: Archive[], name: string): Promise<void> {
   try {
