@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 use tillwatch_log_times::{Survey, Times};
 use zip::ZipArchive;
@@ -128,10 +128,10 @@ impl Reading<'_> {
     fn archive(&mut self, source: &Source) -> Result<(), Broken> {
         let mut zip = open(source).map_err(Broken::Failed)?;
         let manifest = manifest(&mut zip)?;
-        let zone: Tz = manifest.time_zone.parse().unwrap_or(Tz::UTC);
+        let zone = TimeZone::get(&manifest.time_zone).unwrap_or(TimeZone::UTC);
         if self.about.outlet.is_empty() {
             self.about.outlet = safe(&manifest.outlet);
-            zone.name().clone_into(&mut self.about.time_zone);
+            zone.iana_name().unwrap_or("UTC").clone_into(&mut self.about.time_zone);
         }
         self.about.truncated |= manifest.truncated;
         let period =
@@ -145,7 +145,7 @@ impl Reading<'_> {
                 continue;
             }
             let modified = modified.get(name.as_str()).copied().unwrap_or(source.to);
-            self.file(&name, file, zone, modified, period)?;
+            self.file(&name, file, &zone, modified, period)?;
         }
         Ok(())
     }
@@ -154,7 +154,7 @@ impl Reading<'_> {
         &mut self,
         name: &str,
         content: impl Read,
-        zone: Tz,
+        zone: &TimeZone,
         modified: DateTime<Utc>,
         period: Option<(i64, i64)>,
     ) -> Result<(), Broken> {
@@ -258,7 +258,7 @@ fn manifest<R: Read + io::Seek>(zip: &mut ZipArchive<R>) -> Result<Manifest, Bro
     Ok(serde_json::from_slice(&json).unwrap_or_default())
 }
 
-fn survey(start: &[u8], zone: Tz, modified: DateTime<Utc>) -> Option<Times> {
+fn survey(start: &[u8], zone: &TimeZone, modified: DateTime<Utc>) -> Option<Times> {
     let mut survey = Survey::default();
     for line in start.split(|byte| *byte == b'\n') {
         survey.observe(&line[..line.len().min(LONGEST)]);

@@ -269,6 +269,8 @@ export type Cursor = {
 	id: string,
 	/**  Its place in the current order; null when it does not match any more. */
 	index: number | null,
+};
+
 /**  A database that was moved away and is kept in its store. */
 export type DatabaseBackup = {
 	/**  What a restore names. */
