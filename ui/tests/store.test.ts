@@ -44,6 +44,27 @@ describe('what happened to a store', () => {
     expect(app.faults).toEqual([]);
   });
 
+  test('comes while its store talks all the time, and is read again when something happened', async () => {
+    const app = await open('scenario=demo&pace=10');
+    await app.page.evaluate(() => {
+      const mock = window.tillwatchMock;
+      setInterval(() => {
+        const row = mock?.rows.rows[5];
+        if (!mock || !row) return;
+        row.last_report_at = new Date().toISOString();
+        row.revision += 1;
+        mock.rows.changed();
+        mock.emit({ type: 'grid', summary: mock.rows.summary() });
+      }, 20);
+    });
+    await app.row(5).dblclick();
+    await app.get('timeline-picture').waitFor();
+    await app.get('timeline-week').click();
+    await app.get('timeline-picture').waitFor();
+    await app.get('details').getByRole('button', { name: 'Diagnose' }).click();
+    await app.get('timeline').getByText('Diagnosis: done').waitFor();
+  });
+
   test('that can not be read says why and is tried again', async () => {
     const app = await open('scenario=demo');
     await app.row(5).click();
