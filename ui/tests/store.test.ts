@@ -54,7 +54,7 @@ describe('what happened to a store', () => {
         row.last_report_at = new Date().toISOString();
         row.revision += 1;
         mock.rows.changed();
-        mock.emit({ type: 'grid', summary: mock.rows.summary() });
+        mock.emit({ type: 'grid', summary: mock.rows.summary(), changes: null, cursor: null });
       }, 20);
     });
     await app.row(5).dblclick();
