@@ -15,7 +15,7 @@ const { picked, options } = asked();
 
 try {
   await step('Setting up', () => {
-    systemPackages('build', 'bench');
+    systemPackages('build', 'bench', ...(picked.includes('desktop') ? ['test'] : []));
     rustComponents();
   });
   const rows = [];

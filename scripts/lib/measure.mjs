@@ -42,6 +42,18 @@ export const target = {
     isMet: (_, ours, peer) => ours <= peer + bytes,
     show: asPercent,
   }),
+  atMostLonger: (seconds) => ({
+    text: `≤ that + ${seconds * 1000} ms`,
+    isMet: (_, ours, peer) => ours <= peer + seconds,
+    show: asPercent,
+  }),
+  /** Whatever the peer's: it only informs. */
+  atMostSeconds: (seconds) => ({
+    text: `≤ ${seconds * 1000} ms`,
+    isMet: (_, ours) => ours <= seconds,
+    show: asPercent,
+  }),
+  none: { text: 'none', isMet: (_, ours) => ours === 0, show: () => '–' },
 };
 
 /** A row of the table. `ratio` is ours by the peer's, or the other way round for speeds. Nulls were not measured. */
@@ -88,14 +100,14 @@ export function timed(command, ...args) {
 }
 
 /** Builds an example of a crate as it would be shipped, and gives its path. */
-export function example(crate, name) {
-  run('cargo', ['build', '--quiet', '--release', '--locked', '--package', crate, '--example', name]);
+export function example(crate, name, more = []) {
+  run('cargo', ['build', '--quiet', '--release', '--locked', '--package', crate, '--example', name, ...more]);
   return path.join(targetDir(), 'release', 'examples', name);
 }
 
 /** Builds a program of ours as it would be shipped, and gives its path. */
-export function release(name) {
-  run('cargo', ['build', '--quiet', '--release', '--locked', '--package', name, '--bin', name]);
+export function release(name, more = []) {
+  run('cargo', ['build', '--quiet', '--release', '--locked', '--package', name, '--bin', name, ...more]);
   return path.join(targetDir(), 'release', name);
 }
 

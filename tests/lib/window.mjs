@@ -15,7 +15,7 @@ const pictures = path.join(path.dirname(fileURLToPath(import.meta.url)), '..', '
 const PATIENCE = { command: 60_000, step: 120_000 };
 
 /** Opens the app with everything it keeps in `home`. Ends with the test. */
-export async function openWindow(t, home, { args = [] } = {}) {
+export async function openWindow(t, home, { args = [], binary = program('tillwatch') } = {}) {
   const port = await freePort();
   const service = spawn('WebKitWebDriver', [`--port=${port}`, '--host=127.0.0.1'], {
     stdio: ['ignore', 'ignore', 'inherit'],
@@ -26,7 +26,7 @@ export async function openWindow(t, home, { args = [] } = {}) {
   await listening(port);
   const capabilities = new Capabilities();
   capabilities.set('browserName', 'wry');
-  capabilities.set('webkitgtk:browserOptions', { binary: program('tillwatch'), args });
+  capabilities.set('webkitgtk:browserOptions', { binary, args });
   const building = new Builder()
     .withCapabilities(capabilities)
     .usingServer(`http://127.0.0.1:${port}`)
@@ -39,17 +39,22 @@ export async function openWindow(t, home, { args = [] } = {}) {
   const close = async () => {
     if (!open) return;
     open = false;
+    const apps = childrenOf(service.pid);
     await driver.quit().catch(() => undefined);
     await stop(service);
+    // A quit that comes to nothing leaves the app behind: it would hold the output, and be taken for the next one.
+    for (const pid of apps) end(pid);
   };
   atEnd(t, close);
-  return new Window(driver, close);
+  return new Window(driver, close, service.pid);
 }
 
 class Window {
-  constructor(driver, close) {
+  constructor(driver, close, servicePid) {
     this.driver = driver;
     this.close = close;
+    /** The driver's own process, below which the app runs. */
+    this.servicePid = servicePid;
   }
 
   /** The element with that test id, once it is on screen. */
@@ -145,6 +150,21 @@ async function within(patience, what, work) {
     return await Promise.race([work, late]);
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** The processes that a process has started and that are there. */
+function childrenOf(pid) {
+  const listed = spawnSync('ps', ['-o', 'pid=', '--ppid', String(pid)], { encoding: 'utf8' });
+  return listed.stdout.trim().split(/\s+/).filter(Boolean).map(Number);
+}
+
+/** Ends a process, if it has not ended by itself. */
+function end(pid) {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch (error) {
+    if (error.code !== 'ESRCH') throw error;
   }
 }
 

@@ -13,7 +13,7 @@ mkdirSync(runtime, { mode: 0o700 });
 // Xvfb picks a free display and writes its number into the pipe.
 const screen = spawn(
   'Xvfb',
-  ['-displayfd', '3', '-screen', '0', '1600x1000x24', '-nolisten', 'tcp', '-noreset'],
+  ['-displayfd', '3', '-screen', '0', '1600x1000x24', '-nolisten', 'tcp', '-noreset', '-fbdir', home],
   {
     stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
   },
@@ -42,6 +42,8 @@ const session = spawn(
     env: {
       ...process.env,
       DISPLAY: display,
+      // The screen as a file, for those who want to know when something is on it.
+      TILLWATCH_SCREEN: path.join(home, 'Xvfb_screen0'),
       HOME: home,
       // Cargo and rustup stay where they are although HOME moves.
       CARGO_HOME: process.env.CARGO_HOME ?? path.join(os.homedir(), '.cargo'),

@@ -1,0 +1,46 @@
+// What runs inside of a page that is measured: times until something is painted, and frames. Put there by the driver,
+// beside a `side` that knows how to use the grid of that page.
+/* global side */
+window.bench = (() => {
+  /** The next frame; resolves once it is painted. `look` is asked before, when all of the frame is settled. */
+  const frame = (look = () => undefined) =>
+    new Promise((resolve) => {
+      requestAnimationFrame((at) => {
+        const seen = look();
+        const { port1, port2 } = new MessageChannel();
+        port1.onmessage = () => resolve({ at, seen, painted: performance.now() });
+        port2.postMessage(null);
+      });
+    });
+
+  const limit = 10_000;
+
+  /** Milliseconds from `act` to the paint in which `isShown`. */
+  async function painted(act, isShown, what = '') {
+    await frame();
+    const start = performance.now();
+    act();
+    for (;;) {
+      const { seen, painted } = await frame(isShown);
+      if (seen) return painted - start;
+      if (painted - start > limit) throw new Error(`it was never shown: ${what} ${side.told?.() ?? ''}`);
+    }
+  }
+
+  /** Lengths of `count` frames in ms, while `work` does something in each; and what it found after each was painted. */
+  async function frames(count, work = () => undefined, check = () => undefined) {
+    const lengths = [];
+    const found = [];
+    let before = null;
+    for (let n = 0; n < count; n += 1) {
+      const { at } = await frame(() => work(n));
+      if (before !== null) lengths.push(at - before);
+      before = at;
+      const seen = check();
+      if (seen !== undefined) found.push(seen);
+    }
+    return { lengths, found };
+  }
+
+  return { frame, painted, frames };
+})();
