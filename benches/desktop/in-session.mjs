@@ -22,6 +22,8 @@ import { startCloud } from './cloud.mjs';
 
 /** The colour of a red row, and of the empty page. */
 const ROW = 0xfde6e3;
+/** How long one measurement in a page may take, in ms. */
+const PATIENCE = 300_000;
 /** What is typed, a letter at a time. */
 const TYPED = ['riga harbour 12', 'kometa 341', 'timed out', 'lisboa park'];
 
@@ -104,7 +106,7 @@ function newHome(name) {
 
 /** Signs in once, as a person would; afterwards the home has a cache, and the keychain a token. */
 async function signedIn(home, cloud) {
-  const window = await openWindow(ending, home, { binary: asked.app });
+  const window = await openWindow(ending, home, { binary: asked.app, patience: PATIENCE });
   await window.type('signin-url', cloud.url);
   await window.type('signin-email', 'bench@example.com');
   await window.type('signin-password', 'bench');
@@ -135,7 +137,7 @@ async function signedIn(home, cloud) {
 
 /** The app, live, with the scripts of the bench in its page. */
 async function app(home, cloud) {
-  const window = await openWindow(ending, home, { binary: asked.app });
+  const window = await openWindow(ending, home, { binary: asked.app, patience: PATIENCE });
   await window.until('the cloud is followed', () => cloud.isFollowed(), 300_000);
   await window.until(
     'rows are on screen',
@@ -148,13 +150,17 @@ async function app(home, cloud) {
 }
 
 async function page(name) {
-  const window = await openWindow(ending, folder, { binary: asked.window, args: [asked.pages, name] });
+  const window = await openWindow(ending, folder, {
+    binary: asked.window,
+    args: [asked.pages, name],
+    patience: PATIENCE,
+  });
   await prepare(window);
   return window;
 }
 
 async function prepare(window, side) {
-  await window.driver.manage().setTimeouts({ script: 300_000 });
+  await window.driver.manage().setTimeouts({ script: PATIENCE });
   await window.driver.executeScript(scripts);
   if (side) await window.driver.executeScript('window.side = window.sides[arguments[0]]();', side);
 }

@@ -15,7 +15,11 @@ const pictures = path.join(path.dirname(fileURLToPath(import.meta.url)), '..', '
 const PATIENCE = { command: 60_000, step: 120_000 };
 
 /** Opens the app with everything it keeps in `home`. Ends with the test. */
-export async function openWindow(t, home, { args = [], binary = program('tillwatch') } = {}) {
+export async function openWindow(
+  t,
+  home,
+  { args = [], binary = program('tillwatch'), patience = PATIENCE.command } = {},
+) {
   const port = await freePort();
   const service = spawn('WebKitWebDriver', [`--port=${port}`, '--host=127.0.0.1'], {
     stdio: ['ignore', 'ignore', 'inherit'],
@@ -33,8 +37,7 @@ export async function openWindow(t, home, { args = [], binary = program('tillwat
     .build();
   const driver = await within(PATIENCE.command, 'the window opens', building);
   const execute = driver.execute.bind(driver);
-  driver.execute = (command) =>
-    within(PATIENCE.command, `the driver answers ${command.getName()}`, execute(command));
+  driver.execute = (command) => within(patience, `the driver answers ${command.getName()}`, execute(command));
   let open = true;
   const close = async () => {
     if (!open) return;
