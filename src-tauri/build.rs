@@ -17,6 +17,7 @@ const COMMANDS: &[&str] = &[
     "app_info",
     "settings",
     "save_settings",
+    "reset_window_layout",
     "set_query",
     "summary",
     "grid_window",

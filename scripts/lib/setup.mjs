@@ -24,6 +24,7 @@ const packages = {
     'p7zip-full',
     'python3',
     'python3-openpyxl',
+    'libreoffice-calc',
     // What a cloud of several nodes stands on.
     'postgresql',
     'nats-server',
@@ -48,7 +49,16 @@ const packages = {
     'wine64',
   ],
   // Peers to measure against.
-  bench: ['ripgrep', 'nginx-light', 'libnginx-mod-nchan', 'nats-server', 'zabbix-agent2', 'python3'],
+  bench: [
+    'ripgrep',
+    'nginx-light',
+    'libnginx-mod-nchan',
+    'nats-server',
+    'zabbix-agent2',
+    'python3',
+    'libxlsxwriter-dev',
+    'python3-openpyxl',
+  ],
 };
 
 /** Installs what is missing of the system packages, or says which commands would. */

@@ -1,6 +1,7 @@
 //! What the webview may ask for. A command opens the dialog it needs and calls [`crate::core::Core`], which
 //! knows nothing of Tauri.
 
+mod check;
 mod dialogs;
 pub(crate) mod export;
 pub(crate) mod grid;
@@ -35,9 +36,10 @@ macro_rules! list {
             session::sign_in,
             session::trust_certificate,
             session::sign_out,
-            settings::app_info,
+            settings::app_info::<$runtime>,
             settings::settings,
             settings::save_settings::<$runtime>,
+            settings::reset_window_layout::<$runtime>,
             grid::set_query,
             grid::summary,
             grid::grid_window,

@@ -47,6 +47,8 @@ pub(crate) struct Core {
     untold: Mutex<Vec<AppError>>,
     fleet: Mutex<Fleet>,
     grid_changed: Notify,
+    /// The same, and the connection, for who looks at the stores as a whole.
+    changed: Notify,
     session: Mutex<Session>,
     connection: Mutex<Connection>,
     signed_in: Mutex<Option<SignedIn>>,
@@ -71,6 +73,7 @@ impl Core {
             untold: Mutex::default(),
             fleet: Mutex::default(),
             grid_changed: Notify::new(),
+            changed: Notify::new(),
             session: Mutex::new(Session::signed_out()),
             connection: Mutex::new(Connection { state: ConnectionState::SignedOut, since: None }),
             signed_in: Mutex::default(),
@@ -189,6 +192,12 @@ impl Core {
     /// Lets the window know soon that the rows changed.
     pub(crate) fn rows_changed(&self) {
         self.grid_changed.notify_one();
+        self.changed.notify_one();
+    }
+
+    /// Waits until the rows or the connection have changed since the last time.
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     /// Says that the connection stands so; nothing if it did already.
@@ -203,6 +212,7 @@ impl Core {
         };
         tracing::info!(state = ?connection.state, "connection");
         self.emit(AppEvent::Connection { connection });
+        self.changed.notify_one();
     }
 
     /// Says that rows arrive by themselves, or did until `heard_at`.

@@ -45,6 +45,8 @@ pub enum LocalCode {
     FileUnwritable,
     /// The file that the app saved was moved or deleted since; carries `path`.
     FileGone,
+    /// Another program has the file open; carries `path`.
+    FileInUse,
     /// What arrived is not what the cloud announced.
     ChecksumMismatch,
     /// The connection broke again and again.
@@ -82,6 +84,7 @@ impl LocalCode {
             Self::DiskFull => "disk_full",
             Self::FileUnwritable => "file_unwritable",
             Self::FileGone => "file_gone",
+            Self::FileInUse => "file_in_use",
             Self::ChecksumMismatch => "checksum_mismatch",
             Self::DownloadInterrupted => "download_interrupted",
             Self::CacheDamaged => "cache_damaged",
@@ -147,9 +150,28 @@ impl AppError {
         Self::from(code).detail(error).param("path", path.display())
     }
 
+    /// Why a file could not take the place of the one at `path`.
+    pub fn from_replacing(error: &std::io::Error, path: &std::path::Path) -> Self {
+        // Windows refuses so while another program has the file open; a new file in the same folder it allowed.
+        let refused = cfg!(windows) && error.kind() == std::io::ErrorKind::PermissionDenied && path.is_file();
+        if refused || is_in_use(error) {
+            return Self::from(LocalCode::FileInUse).detail(error).param("path", path.display());
+        }
+        Self::from_io(error, path)
+    }
+
     /// A failure of our own making, logged here with its cause.
     pub fn bug(what: &str, error: &dyn std::fmt::Display) -> Self {
         tracing::error!(%error, "{what}");
         Self::from(ErrorCode::Internal).detail(what)
     }
+}
+
+/// Whether the system says that another program has the file open.
+fn is_in_use(error: &std::io::Error) -> bool {
+    /// What Windows calls a sharing violation and a lock violation.
+    const WINDOWS: [i32; 2] = [32, 33];
+
+    matches!(error.kind(), std::io::ErrorKind::ResourceBusy | std::io::ErrorKind::ExecutableFileBusy)
+        || cfg!(windows) && error.raw_os_error().is_some_and(|code| WINDOWS.contains(&code))
 }

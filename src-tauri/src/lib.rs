@@ -13,21 +13,24 @@ mod core;
 mod download;
 pub mod error;
 mod events;
-mod export;
+pub mod export;
 mod home;
 pub mod ipc;
 mod menu;
+mod platform;
 mod rows;
 mod secrets;
 mod settings;
+mod shell;
 #[cfg(debug_assertions)]
 mod stdin;
 mod viewer;
+mod watch;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use tauri::{App, AppHandle, Manager, RunEvent, WebviewWindowBuilder};
+use tauri::{App, Manager, RunEvent, WebviewWindowBuilder};
 use tauri_plugin_window_state::StateFlags;
 
 use crate::core::Core;
@@ -47,9 +50,10 @@ pub fn run() -> ExitCode {
     let setup_home = home.clone();
     let app = tauri::Builder::default()
         // First, as a second instance must go before anything else happens.
-        .plugin(tauri_plugin_single_instance::init(|app, _, _| show_window(app)))
+        .plugin(tauri_plugin_single_instance::init(|app, _, _| shell::show_window(app)))
         .plugin(home.log_plugin())
         .plugin(tauri_plugin_dialog::init())
+        .plugin(tauri_plugin_notification::init())
         .plugin(tauri_plugin_opener::init())
         .plugin(tauri_plugin_store::Builder::new().build())
         .plugin(
@@ -60,6 +64,7 @@ pub fn run() -> ExitCode {
         )
         .invoke_handler(commands.invoke_handler())
         .on_menu_event(menu::chosen)
+        .on_window_event(shell::window_event)
         .setup(move |app| Ok(set_up(app, &setup_home)?))
         .build(context);
     match app {
@@ -99,15 +104,6 @@ fn set_up(app: &mut App, home: &Home) -> anyhow::Result<()> {
         window = window.data_directory(folder);
     }
     window.build()?;
+    shell::start(app.handle(), &core);
     Ok(())
-}
-
-fn show_window(app: &AppHandle) {
-    if let Some(window) = app.get_webview_window(MAIN_WINDOW) {
-        for shown in [window.show(), window.unminimize(), window.set_focus()] {
-            if let Err(error) = shown {
-                tracing::debug!(%error, "the window could not be shown");
-            }
-        }
-    }
 }

@@ -7,15 +7,13 @@ use tauri::{AppHandle, Manager, Runtime};
 
 use crate::core::Core;
 use crate::ipc::{AppEvent, Language, MenuAction};
+use crate::platform;
 
 /// Puts the menu in place.
 pub(crate) fn install<R: Runtime>(app: &AppHandle<R>, language: Language) {
-    let is_russian = match language {
-        Language::En => false,
-        Language::Ru => true,
-        Language::System => system_is_russian(),
-    };
-    if let Err(error) = build(app, is_russian).and_then(|menu| app.set_menu(menu).map(drop)) {
+    if let Err(error) =
+        build(app, platform::is_russian(language)).and_then(|menu| app.set_menu(menu).map(drop))
+    {
         tracing::warn!(%error, "no menu");
     }
 }
@@ -80,23 +78,16 @@ fn build<R: Runtime>(app: &AppHandle<R>, is_russian: bool) -> tauri::Result<Menu
         .item(&item(MenuAction::SignOut, say("Sign &out", "&Выйти из учётной записи"), None)?)
         .separator();
     let quit = say("&Quit", "Вы&ход");
-    let file = if cfg!(target_os = "linux") {
-        file.item(&own(QUIT, quit, Some("CmdOrCtrl+Q"))?)
-    } else {
+    let file = if platform::HAS_NATIVE_ITEMS {
         file.quit_with_text(quit)
+    } else {
+        file.item(&own(QUIT, quit, Some("CmdOrCtrl+Q"))?)
     };
     let file = file.build()?;
     let edit = SubmenuBuilder::new(app, say("&Edit", "&Правка"));
     let (cut, copy, all) =
         (say("Cu&t", "&Вырезать"), say("&Copy", "&Копировать"), say("Select &all", "Выделить &всё"));
-    let edit = if cfg!(target_os = "linux") {
-        // GTK has none of these for a webview; their keys are the webview's own.
-        edit.item(&own(CUT, cut, None)?).item(&own(COPY, copy, None)?).item(&item(
-            MenuAction::SelectAll,
-            all,
-            None,
-        )?)
-    } else {
+    let edit = if platform::HAS_NATIVE_ITEMS {
         // Predefined, or copy and paste die on macOS.
         edit.undo_with_text(say("&Undo", "&Отменить"))
             .redo_with_text(say("&Redo", "&Повторить"))
@@ -105,6 +96,13 @@ fn build<R: Runtime>(app: &AppHandle<R>, is_russian: bool) -> tauri::Result<Menu
             .copy_with_text(copy)
             .paste_with_text(say("&Paste", "Вст&авить"))
             .select_all_with_text(all)
+    } else {
+        // The keys of these are the webview's own.
+        edit.item(&own(CUT, cut, None)?).item(&own(COPY, copy, None)?).item(&item(
+            MenuAction::SelectAll,
+            all,
+            None,
+        )?)
     };
     let edit = edit
         .separator()
@@ -136,31 +134,22 @@ fn build<R: Runtime>(app: &AppHandle<R>, is_russian: bool) -> tauri::Result<Menu
     let window = SubmenuBuilder::new(app, say("&Window", "&Окно"));
     let (minimize, maximize) = (say("Mi&nimize", "&Свернуть"), say("Ma&ximize", "&Развернуть"));
     let close = say("&Close", "&Закрыть");
-    let window = if cfg!(target_os = "linux") {
-        window
-            .item(&own(MINIMIZE, minimize, None)?)
-            .item(&own(MAXIMIZE, maximize, None)?)
-            .separator()
-            .item(&own(CLOSE, close, None)?)
-    } else {
+    let window = if platform::HAS_NATIVE_ITEMS {
         window
             .minimize_with_text(minimize)
             .maximize_with_text(maximize)
             .separator()
             .close_window_with_text(close)
+    } else {
+        window
+            .item(&own(MINIMIZE, minimize, None)?)
+            .item(&own(MAXIMIZE, maximize, None)?)
+            .separator()
+            .item(&own(CLOSE, close, None)?)
     };
     let window = window.build()?;
     let help = SubmenuBuilder::new(app, say("&Help", "&Справка"))
         .item(&item(MenuAction::About, say("&About Tillwatch", "&О программе"), None)?)
         .build()?;
     MenuBuilder::new(app).items(&[&file, &edit, &view, &store, &window, &help]).build()
-}
-
-/// What the locale of the environment says; the window asks the webview, which knows better on other systems.
-fn system_is_russian() -> bool {
-    ["LC_ALL", "LC_MESSAGES", "LANG"]
-        .into_iter()
-        .filter_map(|name| std::env::var(name).ok())
-        .find(|value| !value.is_empty())
-        .is_some_and(|locale| locale.starts_with("ru"))
 }

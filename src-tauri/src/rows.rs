@@ -312,6 +312,11 @@ impl Fleet {
         self.places.get(&id).map(|&place| &self.slots[place as usize].entry)
     }
 
+    /// Everything there is, in no order.
+    pub(crate) fn entries(&self) -> Vec<Arc<Entry>> {
+        self.slots.iter().map(|slot| Arc::clone(&slot.entry)).collect()
+    }
+
     /// Changes the selection. Places beyond the end are passed over.
     pub(crate) fn select(&mut self, op: SelectOp, now: DateTime<Utc>) {
         self.refresh(now);

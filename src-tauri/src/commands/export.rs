@@ -2,7 +2,7 @@
 
 use tauri::{AppHandle, Runtime};
 
-use super::{Answer, CoreState, dialogs};
+use super::{Answer, CoreState, check, dialogs};
 use crate::download;
 use crate::ipc::{ExportRequest, Exported};
 
@@ -15,6 +15,7 @@ pub(crate) async fn export_excel<R: Runtime>(
     core: CoreState<'_>,
     request: ExportRequest,
 ) -> Answer<Option<Exported>> {
+    check::export(&request)?;
     let name = download::safe_file_name(&request.file_name, "xlsx");
     let Some(path) = dialogs::save_file(&app, &request.dialog_title, &name, "xlsx").await? else {
         return Ok(None);

@@ -1,12 +1,13 @@
 //! The rows on screen.
 
-use super::{Answer, CoreState};
+use super::{Answer, CoreState, check};
 use crate::ipc::{CopyRequest, GridQuery, GridSummary, GridWindow, OutletOption, Row, SelectOp};
 
 /// Changes what the grid shows and in which order.
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn set_query(core: CoreState<'_>, query: GridQuery) -> Answer<GridSummary> {
+    check::query(&query)?;
     core.set_query(&query)
 }
 
@@ -59,6 +60,7 @@ pub(crate) async fn selected_rows(core: CoreState<'_>) -> Answer<Vec<Row>> {
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn copy_selection(core: CoreState<'_>, request: CopyRequest) -> Answer<u32> {
+    check::copy(&request)?;
     core.inner().copy_selection(request).await
 }
 

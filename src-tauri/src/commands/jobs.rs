@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use tauri::{AppHandle, Runtime};
 use tauri_plugin_opener::OpenerExt;
 
-use super::{Answer, CoreState, dialogs};
+use super::{Answer, CoreState, check, dialogs};
 use crate::core::LogRequest;
 use crate::download;
 use crate::error::{AppError, LocalCode};
@@ -40,6 +40,7 @@ pub(crate) async fn reset_database(
     collect_logs: bool,
     discard_unsent: bool,
 ) -> Answer<Job> {
+    check::text("confirm", &confirm)?;
     core.reset_database(&id, confirm, i64::from(expected_generation), collect_logs, discard_unsent).await
 }
 
@@ -86,6 +87,8 @@ pub(crate) async fn save_archive<R: Runtime>(
     archive: Archive,
     dialog_title: String,
 ) -> Answer<Option<Download>> {
+    check::archive(&archive)?;
+    check::text("dialog_title", &dialog_title)?;
     if let Some(running) = core.running_download(&archive.id) {
         return Ok(Some(running));
     }
@@ -110,6 +113,8 @@ pub(crate) async fn save_archives<R: Runtime>(
     archives: Vec<Archive>,
     dialog_title: String,
 ) -> Answer<Option<Vec<Download>>> {
+    check::archives(&archives)?;
+    check::text("dialog_title", &dialog_title)?;
     let Some(folder) = dialogs::pick_folder(&app, &dialog_title).await? else {
         return Ok(None);
     };

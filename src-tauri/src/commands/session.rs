@@ -2,7 +2,7 @@
 
 use tauri::ipc::Channel;
 
-use super::{Answer, CoreState};
+use super::{Answer, CoreState, check};
 use crate::ipc::{AppEvent, Session};
 
 /// Makes `channel` the one that the core speaks on; what holds now is told at once.
@@ -29,6 +29,8 @@ pub(crate) async fn sign_in(
     email: String,
     password: String,
 ) -> Answer<Session> {
+    check::text("email", &email)?;
+    check::text("password", &password)?;
     core.inner().sign_in(&url, &email, password).await
 }
 

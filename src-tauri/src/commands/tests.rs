@@ -73,6 +73,151 @@ fn the_webview_gets_answers_and_codes() {
 }
 
 #[test]
+fn what_no_window_of_ours_would_hand_over_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let core = Core::new(home.path(), Preferences::new(Stored::default(), |_| Ok(())), Secrets::memory());
+    let webview = webview(core);
+    let long = "x".repeat(1001);
+    let settings: Value = call(&webview, "settings", json!({})).unwrap();
+    let settings = |key: &str, value: Value| {
+        let mut changed = settings.clone();
+        changed[key] = value;
+        json!({"settings": changed})
+    };
+    let query = |key: &str, value: Value| {
+        let mut query = serde_json::to_value(crate::ipc::GridQuery::default()).unwrap();
+        query[key] = value;
+        query
+    };
+    let export = |key: &str, value: Value| {
+        let mut request = json!({"dialog_title": "Export statuses", "file_name": "statuses", "words": {},
+            "columns": [{"key": "link", "title": "Link"}], "locale": "en", "time_zone": "Europe/Riga"});
+        request[key] = value;
+        json!({"request": request})
+    };
+    let archive = |key: &str, value: Value| {
+        let mut archive = json!({"id": uuid::Uuid::nil(), "file_name": "logs.zip", "size_bytes": 1,
+            "sha256": "0".repeat(64), "from": "2026-11-20T00:00:00Z", "to": "2026-11-21T00:00:00Z",
+            "expires_at": "2026-11-28T00:00:00Z"});
+        archive[key] = value;
+        archive
+    };
+    let column = |width: u32| json!([{"key": "link", "width": width, "visible": true, "pinned": false}]);
+    let many = |of: Value| Value::from(vec![of; 1001]);
+    let sort = json!({"column": "link", "descending": false});
+    let title = "Save archive";
+    for (command, field, body) in [
+        ("set_query", "search", json!({"query": query("search", json!(long))})),
+        ("set_query", "sort", json!({"query": query("sort", many(sort.clone()))})),
+        ("set_query", "chain_id", json!({"query": query("chain_id", json!("1 or 1=1"))})),
+        ("save_settings", "columns", settings("columns", column(0))),
+        ("save_settings", "columns", settings("columns", column(1_000_000))),
+        ("save_settings", "columns", settings("columns", many(column(90)[0].clone()))),
+        ("save_settings", "sort", settings("query", query("sort", many(sort)))),
+        ("save_settings", "within", settings("query", query("within", json!("soon")))),
+        ("sign_in", "email", json!({"url": "cloud.example.com", "email": long, "password": "p"})),
+        ("sign_in", "password", json!({"url": "cloud.example.com", "email": "a@b.c", "password": long})),
+        (
+            "reset_database",
+            "confirm",
+            json!({"id": "x", "confirm": long, "expectedGeneration": 1,
+            "collectLogs": true, "discardUnsent": false}),
+        ),
+        ("save_archive", "id", json!({"archive": archive("id", json!("../../x")), "dialogTitle": title})),
+        ("save_archive", "sha256", json!({"archive": archive("sha256", json!("")), "dialogTitle": title})),
+        (
+            "save_archive",
+            "file_name",
+            json!({"archive": archive("file_name", json!(long)), "dialogTitle": title}),
+        ),
+        (
+            "save_archive",
+            "dialog_title",
+            json!({"archive": archive("size_bytes", json!(2)), "dialogTitle": long}),
+        ),
+        (
+            "save_archives",
+            "id",
+            json!({"archives": [archive("id", json!(1.to_string()))], "dialogTitle": title}),
+        ),
+        (
+            "save_archives",
+            "archives",
+            json!({"archives": many(archive("size_bytes", json!(1))), "dialogTitle": title}),
+        ),
+        (
+            "save_settings",
+            "views",
+            settings(
+                "views",
+                many(json!({"name": "mine", "columns": [],
+            "query": crate::ipc::GridQuery::default()})),
+            ),
+        ),
+        ("viewer_find", "text", json!({"id": 1, "text": long, "near": 0})),
+        ("view_archives", "id", json!({"archives": [archive("id", json!("/etc/passwd"))]})),
+        (
+            "copy_selection",
+            "time_zone",
+            json!({"request": {"columns": [{"key": "link", "title": "Link"}],
+            "words": {}, "locale": "en", "time_zone": "here"}}),
+        ),
+        ("export_excel", "columns", export("columns", json!([]))),
+        ("export_excel", "columns", export("columns", json!([{"key": "link", "title": long}]))),
+        ("export_excel", "words", export("words", json!({"link.online": long}))),
+        ("export_excel", "time_zone", export("time_zone", json!("Mars/Phobos"))),
+        ("export_excel", "file_name", export("file_name", json!(long))),
+    ] {
+        let error = call::<Value>(&webview, command, body).unwrap_err();
+        assert_eq!(
+            (&error["code"], &error["params"]["field"]),
+            (&json!("invalid_request"), &json!(field)),
+            "{command}"
+        );
+    }
+    // What has no such type at all does not reach the command.
+    for (command, body) in [
+        ("grid_window", json!({"offset": -1, "limit": 10})),
+        ("grid_window", json!({"offset": 0, "limit": 1e12})),
+        ("run_job", json!({"id": "x", "kind": "format_disk"})),
+        ("select", json!({"op": {"op": "drop"}})),
+        ("row", json!({"id": {"$ne": null}})),
+    ] {
+        assert!(call::<Value>(&webview, command, body).is_err(), "{command}");
+    }
+}
+
+/// The page may load what was packaged and speak with the core, and nothing else.
+#[test]
+fn the_page_may_do_no_more_than_it_has_to() {
+    let config: Value = serde_json::from_str(include_str!("../../tauri.conf.json")).unwrap();
+    let security = config["app"]["security"].as_object().unwrap();
+    assert_eq!(security.keys().collect::<Vec<_>>(), ["capabilities", "csp"], "nothing else is loosened");
+    assert_eq!(security["capabilities"], json!(["main"]));
+    assert!(config["app"].get("withGlobalTauri").is_none());
+    let none = "'none'";
+    for (directive, sources) in security["csp"].as_object().unwrap() {
+        let allowed: &[&str] = match directive.as_str() {
+            "connect-src" => &["ipc:", "http://ipc.localhost"],
+            "img-src" => &["'self'", "data:"],
+            "object-src" | "base-uri" | "form-action" | "frame-ancestors" => &[none],
+            _ => &["'self'"],
+        };
+        for source in sources.as_str().unwrap().split_whitespace() {
+            assert!(allowed.contains(&source), "{directive} allows {source}");
+        }
+    }
+    for directive in
+        ["default-src", "script-src", "style-src", "connect-src", "object-src", "base-uri", "frame-ancestors"]
+    {
+        assert!(security["csp"].get(directive).is_some(), "{directive} is said");
+    }
+    for window in config["app"]["windows"].as_array().unwrap() {
+        assert!(window.get("url").is_none(), "no page of somebody else's");
+    }
+}
+
+#[test]
 fn each_command_is_allowed_and_no_other() {
     let bindings = tempfile::NamedTempFile::new().unwrap();
     list().export(specta_typescript::Typescript::default(), bindings.path()).unwrap();
@@ -89,6 +234,8 @@ fn each_command_is_allowed_and_no_other() {
         .iter()
         .map(|name| name.as_str().unwrap().strip_prefix("allow-").unwrap().replace('-', "_"))
         .collect();
+    assert_eq!(capability["windows"], json!([crate::MAIN_WINDOW]));
+    assert!(capability.get("remote").is_none(), "no page from elsewhere has any of this");
     let built: Vec<&str> = include_str!("../../build.rs")
         .split('"')
         .filter(|text| allowed.iter().any(|name| name == text))

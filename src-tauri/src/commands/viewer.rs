@@ -9,6 +9,7 @@ use crate::ipc::{Archive, Jump, LogEntry, LogFilter, LogFound, LogPlace, LogShow
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn view_archives(core: CoreState<'_>, archives: Vec<Archive>) -> Answer<Viewer> {
+    check::archives(&archives)?;
     core.inner().view_archives(archives)
 }
 
@@ -46,6 +47,7 @@ pub(crate) async fn viewer_find(
     text: String,
     near: u32,
 ) -> Answer<Option<LogFound>> {
+    check::text("text", &text)?;
     core.viewer_find(id, text, near).await
 }
 

@@ -105,23 +105,12 @@ impl Core {
         request: ExportRequest,
         path: PathBuf,
     ) -> Result<Exported, AppError> {
-        let now = Utc::now();
         let sheet = {
             let session = lock(&self.session).clone();
             let connection = self.connection();
-            let mut fleet = self.fleet();
-            export::Sheet {
-                request,
-                entries: fleet.matching(now),
-                summary: fleet.summary(now),
-                query: fleet.asked().clone(),
-                options: fleet.outlet_options(),
-                session,
-                connection,
-                written_at: now,
-            }
+            export::Sheet::new(&mut self.fleet(), request, session, connection, Utc::now())
         };
-        let rows = sheet.entries.len() as u32;
+        let rows = sheet.rows();
         let target = path.clone();
         match tokio::task::spawn_blocking(move || export::write(&sheet, &target)).await {
             Ok(written) => written?,

@@ -1,5 +1,7 @@
 //! The grid's columns as columns of a sheet; some become several, so that each cell is one date, number or text.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 
 use super::words::Words;
@@ -7,11 +9,19 @@ use crate::ipc::{ExportColumn, LinkState};
 use crate::rows::Entry;
 
 /// What stands in a cell.
-pub(super) enum Cell {
-    Text(String),
-    Number(f64),
+pub(super) enum Cell<'a> {
+    Text(Cow<'a, str>),
+    Number(u64),
     Time(DateTime<Utc>),
     Empty,
+}
+
+/// What stands in the cells of a column, unless they are empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Number,
+    Time,
 }
 
 /// One column of the sheet.
@@ -19,20 +29,23 @@ pub(super) struct Column {
     pub(super) title: String,
     /// In characters.
     pub(super) width: f64,
-    pub(super) cell: fn(&Entry, &Words<'_>) -> Cell,
+    pub(super) kind: Kind,
+    pub(super) cell: for<'a> fn(&'a Entry, &'a Words<'a>) -> Cell<'a>,
 }
 
-const TEXT: f64 = 24.0;
-const SHORT: f64 = 14.0;
-const TIME: f64 = 17.0;
-const LONG: f64 = 44.0;
+const TEXT: (Kind, f64) = (Kind::Text, 24.0);
+const SHORT: (Kind, f64) = (Kind::Text, 14.0);
+const LONG: (Kind, f64) = (Kind::Text, 44.0);
+const COUNT: (Kind, f64) = (Kind::Number, 14.0);
+const TIME: (Kind, f64) = (Kind::Time, 17.0);
 
 /// The columns of the sheet for those of the grid. Unknown keys are passed over.
 pub(super) fn columns(asked: &[ExportColumn], words: &Words<'_>) -> Vec<Column> {
     let mut columns = Vec::new();
     for ExportColumn { key, title } in asked {
-        let mut push =
-            |title: &str, width, cell| columns.push(Column { title: title.to_owned(), width, cell });
+        let mut push = |title: &str, (kind, width), cell| {
+            columns.push(Column { title: title.to_owned(), width, kind, cell });
+        };
         match key.as_str() {
             "link" => {
                 push(title, SHORT, |entry, words| Cell::Text(words.code("link", entry.link_state.as_str())));
@@ -54,7 +67,7 @@ pub(super) fn columns(asked: &[ExportColumn], words: &Words<'_>) -> Vec<Column> 
             "last_success_at" => push(title, TIME, |entry, _| time(entry.last_success_at)),
             "error" => push(title, LONG, error),
             "behind" => {
-                push(title, SHORT, |entry, _| Cell::Number(entry.behind_changes as f64));
+                push(title, COUNT, |entry, _| Cell::Number(entry.behind_changes));
                 push(words.get("column.behind_since"), TIME, |entry, _| time(entry.behind_oldest_at));
             }
             "offline" => {
@@ -66,26 +79,13 @@ pub(super) fn columns(asked: &[ExportColumn], words: &Words<'_>) -> Vec<Column> 
             }
             "database" => {
                 push(words.get("column.database_created_at"), TIME, |entry, _| time(entry.db_created_at));
-                push(words.get("column.database_size"), SHORT, |entry, _| count(entry.db_size_bytes));
-                push(words.get("column.database_generation"), SHORT, |entry, _| {
-                    entry.generation.map_or(Cell::Empty, |generation| Cell::Number(generation as f64))
+                push(words.get("column.database_size"), COUNT, |entry, _| count(entry.db_size_bytes));
+                push(words.get("column.database_generation"), COUNT, |entry, _| {
+                    count(entry.generation.and_then(|generation| generation.try_into().ok()))
                 });
             }
-            "unsent_transactions" => push(title, SHORT, |entry, _| count(entry.unsent_transactions)),
-            "active_job" => push(title, TEXT, |entry, words| {
-                let jobs: Vec<String> = entry
-                    .active_jobs
-                    .iter()
-                    .map(|job| {
-                        format!(
-                            "{}: {}",
-                            words.code("job", job.kind.as_str()),
-                            words.code("state", job.state.as_str())
-                        )
-                    })
-                    .collect();
-                if jobs.is_empty() { Cell::Empty } else { Cell::Text(jobs.join("; ")) }
-            }),
+            "unsent_transactions" => push(title, COUNT, |entry, _| count(entry.unsent_transactions)),
+            "active_job" => push(title, TEXT, active_jobs),
             _ => {}
         }
     }
@@ -93,30 +93,44 @@ pub(super) fn columns(asked: &[ExportColumn], words: &Words<'_>) -> Vec<Column> 
 }
 
 /// What the store says, with the word that the window has for the code before it.
-fn error(entry: &Entry, words: &Words<'_>) -> Cell {
+fn error<'a>(entry: &'a Entry, words: &'a Words<'a>) -> Cell<'a> {
     match &entry.error {
         Some(error) if error.message.is_empty() => Cell::Text(words.code("sync", &error.code)),
-        Some(error) => Cell::Text(format!("{}: {}", words.code("sync", &error.code), error.message)),
+        Some(error) => Cell::Text(format!("{}: {}", words.code("sync", &error.code), error.message).into()),
         None => Cell::Empty,
     }
+}
+
+fn active_jobs<'a>(entry: &'a Entry, words: &'a Words<'a>) -> Cell<'a> {
+    if entry.active_jobs.is_empty() {
+        return Cell::Empty;
+    }
+    let jobs: Vec<String> = entry
+        .active_jobs
+        .iter()
+        .map(|job| {
+            format!("{}: {}", words.code("job", job.kind.as_str()), words.code("state", job.state.as_str()))
+        })
+        .collect();
+    Cell::Text(jobs.join("; ").into())
 }
 
 fn is_offline(entry: &Entry) -> bool {
     entry.link_state == LinkState::Offline
 }
 
-fn text(text: &str) -> Cell {
-    Cell::Text(text.to_owned())
+fn text(text: &str) -> Cell<'_> {
+    if text.is_empty() { Cell::Empty } else { Cell::Text(text.into()) }
 }
 
-fn text_or_empty(text: Option<&str>) -> Cell {
-    text.map_or(Cell::Empty, |text| Cell::Text(text.to_owned()))
+fn text_or_empty(of: Option<&str>) -> Cell<'_> {
+    of.map_or(Cell::Empty, text)
 }
 
-fn time(at: Option<DateTime<Utc>>) -> Cell {
+fn time(at: Option<DateTime<Utc>>) -> Cell<'static> {
     at.map_or(Cell::Empty, Cell::Time)
 }
 
-fn count(count: Option<u64>) -> Cell {
-    count.map_or(Cell::Empty, |count| Cell::Number(count as f64))
+fn count(count: Option<u64>) -> Cell<'static> {
+    count.map_or(Cell::Empty, Cell::Number)
 }

@@ -1,11 +1,15 @@
 //! The sheet that sums up: when, by whom, which filter, how many, and a chart.
 
+use std::borrow::Cow;
+
 use rust_xlsxwriter::{
-    Chart, ChartFormat, ChartPoint, ChartSolidFill, Color, Format, Workbook, Worksheet, XlsxError,
+    Chart, ChartFormat, ChartPoint, ChartSolidFill, Color, ExcelDateTime, Format, FormatAlign, Workbook,
+    Worksheet, XlsxError,
 };
 
+use super::statuses::DATE_FORMAT;
 use super::words::Words;
-use super::{Sheet, Zone, capped};
+use super::{Sheet, Zone, cells};
 use crate::ipc::{Highlight, LinkState, Only};
 
 /// The row of the table's header.
@@ -19,14 +23,18 @@ pub(super) fn write(
     zone: Zone,
 ) -> Result<(), XlsxError> {
     let name = words.get("sheet.summary");
-    let bold = Format::new().set_bold();
+    let bold = Format::new().set_bold().set_align(FormatAlign::Top);
     let title = Format::new().set_bold().set_font_size(14);
-    let time =
-        Format::new().set_num_format("yyyy\\-mm\\-dd\\ hh:mm").set_align(rust_xlsxwriter::FormatAlign::Left);
+    let left = Format::new().set_align(FormatAlign::Left);
+    let time = left.clone().set_num_format(DATE_FORMAT);
+    let whole = left.set_num_format("#,##0");
+    // Text, also once somebody has edited the cell.
+    let plain = Format::new().set_num_format("@").set_text_wrap().set_align(FormatAlign::Top);
     let worksheet = workbook.add_worksheet();
     worksheet.set_name(name)?;
     worksheet.set_column_width(0, 26)?;
-    worksheet.set_column_width(1, 48)?;
+    worksheet.set_column_width(1, 64)?;
+    worksheet.set_print_fit_to_pages(1, 0);
     worksheet.write_string_with_format(0, 0, words.get("summary.title"), &title)?;
     if sheet.is_offline() {
         let warning = Format::new().set_bold().set_font_color(Color::RGB(0x9C_2B2B));
@@ -35,23 +43,23 @@ pub(super) fn write(
     let times = [("summary.written_at", Some(sheet.written_at)), ("summary.as_of", sheet.summary.as_of)];
     for (row, (label, at)) in (2..).zip(times) {
         worksheet.write_string_with_format(row, 0, words.get(label), &bold)?;
-        // Each outlet's own zone says nothing about the file itself.
-        if let Some(local) = at.and_then(|at| zone.local(at, "UTC")) {
-            worksheet.write_datetime_with_format(row, 1, local, &time)?;
+        if let Some(at) = at {
+            // Each outlet's own zone says nothing about the file itself.
+            let local = zone.local(at, "UTC").and_utc().timestamp();
+            worksheet.write_datetime_with_format(row, 1, ExcelDateTime::from_timestamp(local)?, &time)?;
         }
     }
     let zone_name = match zone {
-        Zone::One(zone) => zone.name().to_owned(),
-        Zone::Outlet => format!("{}; UTC", words.get("summary.outlet_zone")),
+        Zone::One(zone) => zone.name(),
+        Zone::Outlet => words.get("summary.outlet_zone"),
     };
     let user = match (&sheet.session.name, &sheet.session.email) {
-        (Some(name), Some(email)) => format!("{name} ({email})"),
-        (name, email) => name.clone().or(email.clone()).unwrap_or_default(),
+        (Some(name), Some(email)) => &format!("{name} ({email})"),
+        (name, email) => name.as_deref().or(email.as_deref()).unwrap_or_default(),
     };
     let filter = filter(sheet, words);
-    let filter =
-        if filter.is_empty() { words.get("summary.no_filter").to_owned() } else { filter.join("; ") };
-    let cloud = sheet.session.url.clone().unwrap_or_default();
+    let filter = if filter.is_empty() { words.get("summary.no_filter") } else { &filter };
+    let cloud = sheet.session.url.as_deref().unwrap_or_default();
     let texts = [
         ("summary.time_zone", zone_name),
         ("summary.by", user),
@@ -60,16 +68,15 @@ pub(super) fn write(
     ];
     for (row, (label, text)) in (4..).zip(texts) {
         worksheet.write_string_with_format(row, 0, words.get(label), &bold)?;
-        worksheet.write_string(row, 1, capped(&text))?;
+        worksheet.write_string_with_format(row, 1, cells::cut(text).unwrap_or(text), &plain)?;
     }
     for (row, (label, count)) in
-        (8..).zip([("summary.rows", sheet.entries.len() as u32), ("summary.total", sheet.summary.total)])
+        (8..).zip([("summary.rows", sheet.rows()), ("summary.total", sheet.summary.total)])
     {
         worksheet.write_string_with_format(row, 0, words.get(label), &bold)?;
-        let left = Format::new().set_num_format("#,##0").set_align(rust_xlsxwriter::FormatAlign::Left);
-        worksheet.write_number_with_format(row, 1, count, &left)?;
+        worksheet.write_number_with_format(row, 1, count, &whole)?;
     }
-    write_table(worksheet, sheet, words, &bold)?;
+    write_table(worksheet, sheet, words, &bold, &whole)?;
     chart(worksheet, name, words)
 }
 
@@ -82,6 +89,7 @@ fn write_table(
     sheet: &Sheet,
     words: &Words<'_>,
     bold: &Format,
+    whole: &Format,
 ) -> Result<(), XlsxError> {
     let mut counts = [0_u32; COLOURS.len()];
     for entry in &sheet.entries {
@@ -99,7 +107,7 @@ fn write_table(
     let labels = PARTS.map(|part| words.get(part));
     for (row, (label, count)) in (TABLE + 1..).zip(labels.into_iter().zip(counts)) {
         worksheet.write_string(row, 0, label)?;
-        worksheet.write_number(row, 1, count)?;
+        worksheet.write_number_with_format(row, 1, count, whole)?;
     }
     Ok(())
 }
@@ -127,27 +135,22 @@ fn chart(worksheet: &mut Worksheet, name: &str, words: &Words<'_>) -> Result<(),
     Ok(())
 }
 
-/// The filters that are on, each in words.
-pub(super) fn filter(sheet: &Sheet, words: &Words<'_>) -> Vec<String> {
+/// The filters that are on, in words; empty if none is.
+pub(super) fn filter(sheet: &Sheet, words: &Words<'_>) -> String {
     let query = &sheet.query;
-    let mut parts = Vec::new();
-    let named = |chain_only: bool, id: &str| {
-        sheet.options.iter().find(|option| match &option.outlet_id {
-            Some(outlet_id) => !chain_only && outlet_id == id,
-            None => chain_only && option.chain_id == id,
-        })
-    };
+    let mut parts: Vec<Cow<'_, str>> = Vec::new();
+    // All rows have the chain or the outlet that they were chosen by.
+    let chosen = sheet.entries.first();
     if let Some(id) = &query.outlet_id {
-        let name = named(false, id).and_then(|option| option.organization.clone());
-        parts.push(name.unwrap_or_else(|| id.clone()));
+        parts.push(chosen.map_or(id.as_str(), |entry| &entry.organization).into());
     } else if let Some(id) = &query.chain_id {
-        parts.push(named(true, id).map_or_else(|| id.clone(), |option| option.chain.clone()));
+        parts.push(chosen.map_or(id.as_str(), |entry| &entry.chain).into());
     }
     if let Some(within) = &query.within {
-        parts.push(format!("{} {within}", words.get("summary.within")));
+        parts.push(format!("{} {}", words.get("summary.within"), words.duration(within)).into());
     }
     if query.problems_only {
-        parts.push(words.get("summary.problems_only").to_owned());
+        parts.push(words.get("summary.problems_only").into());
     }
     if let Some(only) = query.only {
         let word = match only {
@@ -156,11 +159,11 @@ pub(super) fn filter(sheet: &Sheet, words: &Words<'_>) -> Vec<String> {
             Only::Offline => "summary.offline_rows",
             Only::Unknown => "summary.unknown",
         };
-        parts.push(words.get(word).to_owned());
+        parts.push(words.get(word).into());
     }
     let search = query.search.trim();
     if !search.is_empty() {
-        parts.push(format!("{} “{search}”", words.get("summary.search")));
+        parts.push(format!("{} “{search}”", words.get("summary.search")).into());
     }
-    parts
+    parts.join("; ")
 }

@@ -1,12 +1,13 @@
 //! Spreadsheets, opened again.
 
-use std::io::Read;
+use std::fs::File;
+use std::io::{Cursor, Read, SeekFrom};
 
 use serde_json::json;
 
 use super::*;
 use crate::ipc::ExportColumn;
-use crate::rows::{Fleet, tests::status};
+use crate::rows::tests::status;
 
 fn sheet(query: &GridQuery) -> Sheet {
     let now: DateTime<Utc> = "2026-11-21T12:00:00Z".parse().unwrap();
@@ -35,27 +36,21 @@ fn sheet(query: &GridQuery) -> Sheet {
         "active_job",
         "nonsense",
     ];
-    Sheet {
-        request: ExportRequest {
-            dialog_title: "Export statuses".into(),
-            file_name: "statuses".into(),
-            columns: keys.map(|key| ExportColumn { key: key.into(), title: format!("T {key}") }).into(),
-            words: [("link.offline".to_owned(), "нет связи".to_owned())].into(),
-            locale: "ru".into(),
-            time_zone: "Europe/Riga".into(),
-        },
-        entries: fleet.matching(now),
-        summary: fleet.summary(now),
-        query: fleet.asked().clone(),
-        options: fleet.outlet_options(),
-        session: Session {
-            name: Some("Anna".into()),
-            email: Some("anna@example.com".into()),
-            ..Session::signed_out()
-        },
-        connection: Connection { state: ConnectionState::CloudUnreachable, since: None },
-        written_at: now,
-    }
+    let request = ExportRequest {
+        dialog_title: "Export statuses".into(),
+        file_name: "statuses".into(),
+        columns: keys.map(|key| ExportColumn { key: key.into(), title: format!("T {key}") }).into(),
+        words: [("link.offline".to_owned(), "нет связи".to_owned())].into(),
+        locale: "ru".into(),
+        time_zone: "Europe/Riga".into(),
+    };
+    let session = Session {
+        name: Some("Anna".into()),
+        email: Some("anna@example.com".into()),
+        ..Session::signed_out()
+    };
+    let connection = Connection { state: ConnectionState::CloudUnreachable, since: None };
+    Sheet::new(&mut fleet, request, session, connection, now)
 }
 
 /// One file of the workbook.
@@ -83,7 +78,8 @@ fn the_sheet_holds_what_the_grid_shows() {
     // 2026-07-01 10:00 UTC is 13:00 in Riga: day 46204 and 13/24.
     assert!(statuses.contains("<v>46204.54166666"), "real dates in the zone that was asked for");
     assert!(
-        statuses.contains(&"ж".repeat(LONGEST_TEXT)) && !statuses.contains(&"ж".repeat(LONGEST_TEXT + 1))
+        statuses.contains(&format!(">{}…<", "ж".repeat(cells::LONGEST_TEXT - 1))),
+        "as much as a cell takes"
     );
 
     let summary = part(&path, "xl/sharedStrings.xml");
@@ -102,8 +98,20 @@ fn only_what_matches_is_written_and_the_filter_is_named() {
     let path = folder.path().join("statuses.xlsx");
     let query = GridQuery { problems_only: true, search: "pica".into(), ..GridQuery::default() };
     write(&sheet(&query), &path).unwrap();
-    assert!(part(&path, "xl/worksheets/sheet1.xml").contains("ref=\"A1:P4\""));
+    let statuses = part(&path, "xl/worksheets/sheet1.xml");
+    assert_eq!(statuses.matches(" ref=\"A1:P4\"").count(), 2, "the size and the filter's range");
     assert!(part(&path, "docProps/core.xml").contains("“pica”"));
+}
+
+#[test]
+fn a_file_without_rows_has_its_header() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("statuses.xlsx");
+    let query = GridQuery { search: "no such store".into(), ..GridQuery::default() };
+    write(&sheet(&query), &path).unwrap();
+    let statuses = part(&path, "xl/worksheets/sheet1.xml");
+    assert_eq!(statuses.matches("<row ").count(), 1);
+    assert!(part(&path, "xl/sharedStrings.xml").contains("T organization"));
 }
 
 #[test]
@@ -116,4 +124,51 @@ fn a_file_that_can_not_be_written_leaves_nothing() {
     std::fs::create_dir_all(taken.join("x")).unwrap();
     assert_eq!(write(&sheet(&GridQuery::default()), &taken).unwrap_err().code, "file_unwritable");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn the_file_that_was_there_stays_until_the_new_one_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("statuses.xlsx");
+    std::fs::write(&path, "yesterday's").unwrap();
+    write(&sheet(&GridQuery::default()), &path).unwrap();
+    assert!(part(&path, "xl/workbook.xml").contains("workbook"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+/// A disk with so much room.
+struct Disk {
+    file: Cursor<Vec<u8>>,
+    room: usize,
+}
+
+impl Write for Disk {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.file.position() as usize + bytes.len() > self.room {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Seek for Disk {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_at_any_byte_is_an_error_that_says_so() {
+    let sheet = sheet(&GridQuery::default());
+    let write = |room| write_to(&sheet, Disk { file: Cursor::default(), room });
+    let whole = write(usize::MAX).unwrap().file.into_inner().len();
+    assert!(write(whole).is_ok());
+    for room in (0..whole).step_by(97) {
+        let error = write(room).err().unwrap_or_else(|| panic!("{room} of {whole} bytes sufficed"));
+        assert_eq!(failure(&error, Path::new("x")).code, "disk_full", "{room}");
+    }
 }

@@ -1,33 +1,51 @@
-//! Words of the file: the window's, and where it has none, ours in English or Russian.
+//! Words of the file: the window's for codes, ours in English or Russian for the rest.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 
 /// Words by key.
 pub(super) struct Words<'a> {
-    given: &'a BTreeMap<String, String>,
+    /// The window's words by kind and code.
+    given: HashMap<&'a str, HashMap<&'a str, &'a str>>,
     is_russian: bool,
 }
 
 impl<'a> Words<'a> {
     pub(super) fn new(given: &'a BTreeMap<String, String>, locale: &str) -> Self {
-        Self { given, is_russian: locale.starts_with("ru") }
+        let mut kinds: HashMap<&str, HashMap<&str, &str>> = HashMap::new();
+        for (key, word) in given {
+            if let Some((kind, code)) = key.split_once('.') {
+                kinds.entry(kind).or_default().insert(code, word);
+            }
+        }
+        Self { given: kinds, is_russian: locale.starts_with("ru") }
     }
 
-    /// The word for a key that this file knows.
-    pub(super) fn get(&self, key: &'static str) -> &str {
-        self.given.get(key).map_or_else(
-            || match OURS.iter().find(|(ours, ..)| *ours == key) {
-                Some((_, _, russian)) if self.is_russian => russian,
-                Some((_, english, _)) => english,
-                None => key,
-            },
-            String::as_str,
-        )
+    /// Our word for a key that this file knows.
+    pub(super) fn get(&self, key: &'static str) -> &'static str {
+        match OURS.iter().find(|(ours, ..)| *ours == key) {
+            Some((_, _, russian)) if self.is_russian => russian,
+            Some((_, english, _)) => english,
+            None => key,
+        }
     }
 
-    /// The window's word for a code such as `link.online`; the code in readable form if it has none.
-    pub(super) fn code(&self, kind: &str, code: &str) -> String {
-        self.given.get(&format!("{kind}.{code}")).cloned().unwrap_or_else(|| code.replace('_', " "))
+    /// The window's word for a code such as `online` of the kind `link`; the code in readable form if it has none.
+    pub(super) fn code(&self, kind: &str, code: &'a str) -> Cow<'a, str> {
+        match self.given.get(kind).and_then(|words| words.get(code)) {
+            Some(word) => (*word).into(),
+            None => code.replace('_', " ").into(),
+        }
+    }
+
+    /// A duration as ISO 8601 has it, such as `PT5H`, for people.
+    pub(super) fn duration(&self, iso: &str) -> String {
+        let units = if self.is_russian { [" дн.", " ч", " мин"] } else { [" d", " h", " min"] };
+        let mut words = iso.replace(['P', 'T'], "");
+        for (letter, unit) in ['D', 'H', 'M'].into_iter().zip(units) {
+            words = words.replace(letter, &format!("{unit} "));
+        }
+        words.trim_end().to_owned()
     }
 }
 
@@ -43,12 +61,12 @@ const OURS: &[(&str, &str, &str)] = &[
     ("summary.written_at", "Written at", "Записано"),
     ("summary.as_of", "As of", "По состоянию на"),
     ("summary.time_zone", "Time zone", "Часовой пояс"),
-    ("summary.outlet_zone", "each outlet's own", "свой у каждой точки"),
+    ("summary.outlet_zone", "each outlet's own; on this sheet UTC", "свой у каждой точки; на этом листе UTC"),
     ("summary.by", "Written by", "Кем записано"),
     ("summary.cloud", "Cloud", "Облако"),
     ("summary.filter", "Filter", "Фильтр"),
     ("summary.no_filter", "none", "нет"),
-    ("summary.within", "reported within", "обновлялись за"),
+    ("summary.within", "reported within", "отчёт за последние"),
     ("summary.problems_only", "without those that are well", "без исправных"),
     ("summary.search", "search", "поиск"),
     ("summary.rows", "Rows in this file", "Строк в файле"),

@@ -16,6 +16,8 @@ pub struct AppInfo {
     pub os: String,
     /// Whether this is a debug build.
     pub debug: bool,
+    /// Whether the system has a tray, to which the window can be closed.
+    pub tray: bool,
 }
 
 /// What the user chose, kept in `settings.json`.
@@ -29,6 +31,10 @@ pub struct Settings {
     pub density: Density,
     /// In whose zone times are shown.
     pub times: Times,
+    /// Whether the system tells when stores get into trouble and out of it.
+    pub notifications: bool,
+    /// Whether closing the window leaves the app in the tray.
+    pub close_to_tray: bool,
     /// The cloud that was last signed in to.
     pub last_url: Option<String>,
     /// As whom.
@@ -50,6 +56,8 @@ impl Default for Settings {
             theme: Theme::System,
             density: Density::Compact,
             times: Times::Viewer,
+            notifications: true,
+            close_to_tray: false,
             last_url: None,
             last_email: None,
             columns: Vec::new(),

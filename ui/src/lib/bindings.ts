@@ -21,8 +21,10 @@ export const commands = {
 	appInfo: () => typedError<AppInfo, AppError>(__TAURI_INVOKE("app_info")),
 	/**  What the user chose. */
 	settings: () => typedError<Settings, AppError>(__TAURI_INVOKE("settings")),
-	/**  Keeps what the user chose. The native menu follows the language. */
+	/**  Keeps what the user chose. The native menu and the tray follow the language. */
 	saveSettings: (settings: Settings) => typedError<null, AppError>(__TAURI_INVOKE("save_settings", { settings })),
+	/**  Puts the window back to the size and place of the first start. */
+	resetWindowLayout: () => typedError<null, AppError>(__TAURI_INVOKE("reset_window_layout")),
 	/**  Changes what the grid shows and in which order. */
 	setQuery: (query: GridQuery) => typedError<GridSummary, AppError>(__TAURI_INVOKE("set_query", { query })),
 	/**  What the window shows around the grid. */
@@ -179,6 +181,8 @@ export type AppInfo = {
 	os: string,
 	/**  Whether this is a debug build. */
 	debug: boolean,
+	/**  Whether the system has a tray, to which the window can be closed. */
+	tray: boolean,
 };
 
 /**  A zip of log files. */
@@ -949,6 +953,10 @@ export type Settings = {
 	density: Density,
 	/**  In whose zone times are shown. */
 	times: Times,
+	/**  Whether the system tells when stores get into trouble and out of it. */
+	notifications: boolean,
+	/**  Whether closing the window leaves the app in the tray. */
+	close_to_tray: boolean,
 	/**  The cloud that was last signed in to. */
 	last_url: string | null,
 	/**  As whom. */

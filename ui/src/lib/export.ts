@@ -21,7 +21,7 @@ export async function exportExcel(app: App): Promise<void> {
         .map(({ key }) => ({ key, title: columnTitle(key) })),
       words: exportWords(),
       locale: app.locale,
-      time_zone: viewerZone,
+      time_zone: app.settings.times === 'outlet' ? 'outlet' : viewerZone,
     });
     if (!written) return;
     const file = written.path.split(/[\\/]/).pop() ?? written.path;

@@ -63,6 +63,8 @@ export function mock(search: URLSearchParams): Backend {
     theme: (search.get('theme') ?? 'system') as Settings['theme'],
     density: (search.get('density') ?? 'compact') as Settings['density'],
     times: 'viewer',
+    notifications: true,
+    close_to_tray: false,
     last_url: scenario === 'signed-out' ? null : 'https://cloud.tillwatch.example',
     last_email: scenario === 'signed-out' ? null : 'mara@pastanostra.example',
     columns: [],
@@ -132,11 +134,17 @@ export function mock(search: URLSearchParams): Backend {
       listeners.push(listener);
       listener({ type: 'connection', connection });
     },
-    appInfo: async () => ({ version: '0.1.0', os: 'linux', debug: true }),
+    appInfo: async () => ({
+      version: '0.1.0',
+      os: 'linux',
+      debug: true,
+      tray: search.get('tray') !== 'none',
+    }),
     settings: async () => settings,
     async saveSettings(next) {
       settings = next;
     },
+    async resetWindowLayout() {},
     session: async () => session,
     async signIn(url, email, password) {
       await pause(150);

@@ -53,6 +53,8 @@ export class App {
     theme: 'system',
     density: 'compact',
     times: 'viewer',
+    notifications: true,
+    close_to_tray: false,
     last_url: null,
     last_email: null,
     columns: [],
@@ -176,6 +178,18 @@ export class App {
 
   resizeColumn(key: string, width: number): void {
     this.setColumns(withColumn(this.columns, key, { width: clampWidth(width) }));
+  }
+
+  /** Puts window and columns back to what they were at the first start. */
+  async resetLayout(): Promise<void> {
+    try {
+      await this.backend.resetWindowLayout();
+      this.columns = mergeColumns([]);
+      this.saveSettings({ columns: [] });
+      this.notices.info(m.settings_reset_layout_done());
+    } catch (thrown) {
+      this.notices.error(thrown, m.settings_reset_layout());
+    }
   }
 
   /** The zone in which times of this store are written. */
