@@ -1,7 +1,7 @@
 //! Looking into archives without saving them. What `view_archives` starts is told by `viewer` events; there is one
 //! viewer at a time, and commands that name another fail with `not_found`.
 
-use super::{Answer, CoreState};
+use super::{Answer, CoreState, check};
 use crate::ipc::{Archive, Jump, LogEntry, LogFilter, LogFound, LogPlace, LogShown, LogWindow, Viewer};
 
 /// Fetches the parts of an archive, checks them and reads their entries, all in the background. Takes the place of
