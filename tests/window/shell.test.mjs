@@ -128,6 +128,9 @@ test('the app at home on the desktop', async (t) => {
     const { id } = onScreen();
     spawnSync('xdotool', ['windowsize', '--sync', id, '1010', '700']);
     await eventually('it is small', () => (onScreen()?.width === 1010 ? true : undefined));
+    // The driver would end the app without letting it say goodbye.
+    bus.order('menu Quit');
+    await hidden('after quitting');
     await window.close();
     window = await openWindow(t, home);
     await window.find('status-grid');

@@ -311,8 +311,13 @@ impl Agent {
             Event::Observed => self.on_observed(),
             Event::JobEnded(outcome) => {
                 self.at_work.remove(&outcome.id);
-                self.send(ConnectorFrame::JobFinished(outcome));
+                // What the job changed is told first: whoever hears of its end may ask for it, such as for the
+                // backup that a reset made.
                 self.on_observed();
+                if self.report_changed {
+                    self.tell_report();
+                }
+                self.send(ConnectorFrame::JobFinished(outcome));
             }
             Event::Relayed(session, relayed) => self.on_relayed(session, relayed),
             Event::HeartbeatAnswered(answer) => self.on_heartbeat_answered(answer),
