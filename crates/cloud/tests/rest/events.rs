@@ -32,15 +32,13 @@ async fn a_job_arrives_whole_and_its_status_lists_it() {
     cloud.add_user("anna@example.com", false).await;
     let (admin, anna) = (cloud.sign_in(ADMIN).await, cloud.sign_in("anna@example.com").await);
     let (mut events, mut nothing) = (admin.events(None).await, anna.events(None).await);
-    cloud
-        .sql(
-            "UPDATE revision SET value = value + 1;
-             INSERT INTO jobs (id, pos_server_id, kind, state, spec, requested_by, requested_at, revision)
-                 SELECT NEW_ID, pos_servers.id, 'diagnose', 'queued', '{\"kind\":\"diagnose\"}', users.id,
-                     '2026-11-01T00:00:00+00:00', (SELECT value FROM revision)
-                 FROM pos_servers, users WHERE users.admin",
-        )
-        .await;
+    // Of now: an older one may be given up at any moment.
+    let sql = "UPDATE revision SET value = value + 1;
+         INSERT INTO jobs (id, pos_server_id, kind, state, spec, requested_by, requested_at, revision)
+             SELECT NEW_ID, pos_servers.id, 'diagnose', 'queued', '{\"kind\":\"diagnose\"}', users.id,
+                 'NOW', (SELECT value FROM revision)
+             FROM pos_servers, users WHERE users.admin";
+    cloud.sql(&sql.replace("NOW", &Utc::now().to_rfc3339())).await;
 
     let event = events.next().await.unwrap();
 
