@@ -10,9 +10,11 @@ import { start } from '../../scripts/lib/run.mjs';
 import { atEnd } from '../lib/at-end.mjs';
 import { follow, program, scene, store } from '../lib/scene.mjs';
 
+let tables = 0;
+
 /** Drops, until the test ends, the packets that fit a rule in the language of nft. Gives what stops it earlier. */
 function drop(t, ...rules) {
-  const table = `tillwatch_${process.pid}_${(drop.count = (drop.count ?? 0) + 1)}`;
+  const table = `tillwatch_${process.pid}_${(tables += 1)}`;
   const nft = (...words) => execFileSync('nft', words.join(' ').split(' '));
   nft('add table inet', table);
   nft('add chain inet', table, 'input { type filter hook input priority 0 ; }');
