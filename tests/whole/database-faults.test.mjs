@@ -90,6 +90,21 @@ async function trap(t, { connector, dataDir }, fault, step, n) {
   };
 }
 
+/**
+ * Orders a job. A connector that has just come back may not have heard its POS server yet: then nobody knows how much is
+ * unsent, and the cloud refuses to reset until it is known.
+ */
+async function order(cloud, shop, json) {
+  for (const deadline = Date.now() + 60_000; ;) {
+    const path = `/api/v1/pos-servers/${shop.id}/jobs`;
+    const { status, body } = await cloud.request('POST', path, { token: cloud.api.token, json });
+    if (status < 300) return body;
+    const unknown = body.code === 'unsent_transactions' && body.unsent_transactions === null;
+    assert.ok(unknown && Date.now() < deadline, JSON.stringify(body));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
 /** Orders what `job` says until no step is left that `fault` did not befall once. */
 async function atEachStep(t, { cloud, events, shop, fault, job, check }) {
   const hits = [];
@@ -100,7 +115,7 @@ async function atEachStep(t, { cloud, events, shop, fault, job, check }) {
       const before = databases(shop);
       const json = await job(generation);
       const trapped = await trap(t, shop, fault, step, n);
-      const ordered = await cloud.api('POST', `/pos-servers/${shop.id}/jobs`, { json });
+      const ordered = await order(cloud, shop, json);
       const ends = events.job(ordered.id, `${json.kind} ends`, (seen) => seen.finished_at !== null);
       await Promise.race([shop.connector.exited, ends]);
       hit = await trapped.hit();
