@@ -1,6 +1,6 @@
-//! The last known rows on disk, so that they are on screen before the network is tried: `cache.sqlite3`.
+//! The last known rows on disk, so that they are on screen before the network is tried.
 //!
-//! The file belongs to one user of one cloud. One that is damaged, of another program or of another version is
+//! A file belongs to one profile: one user of one cloud. One that is damaged, of another program or of another version is
 //! put aside, never trusted and never deleted.
 
 mod columns;
@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 use crate::rows::{Entry, Texts};
 
-/// The cache's file in the app's home.
-pub(crate) const FILE: &str = "cache.sqlite3";
+/// The file in the app's home before each profile had one of its own.
+pub(crate) const FILE_OF_OLD: &str = "cache.sqlite3";
 
 /// Tells our files from others: "Till" in ASCII.
 const APPLICATION_ID: i32 = 0x5469_6c6c;
@@ -79,6 +79,22 @@ pub(crate) fn remove(path: &Path) {
         match std::fs::remove_file(&file) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 tracing::warn!(%error, file = %file.display(), "a file of the cache could not be removed");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Gives the cache at `from`, if there is one, another place, unless there is one already. Neither may be open.
+pub(crate) fn rename(from: &Path, to: &Path) {
+    if !from.exists() || to.exists() {
+        return;
+    }
+    // The log first: a database without it is older, but one whose log stayed behind is lost.
+    for (from, to) in with_companions(from).into_iter().zip(with_companions(to)).rev() {
+        match std::fs::rename(&from, &to) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!(%error, file = %from.display(), "a file of the cache could not be moved");
             }
             _ => {}
         }
@@ -243,7 +259,7 @@ mod tests {
     #[test]
     fn what_was_written_is_read_back_whole() {
         let home = tempfile::tempdir().unwrap();
-        let path = home.path().join(FILE);
+        let path = home.path().join("cache.sqlite3");
         let mut opened = open(&path).unwrap();
         assert!(opened.kept.is_none() && opened.put_aside.is_none());
         let written = entries(20);
@@ -262,7 +278,7 @@ mod tests {
     #[test]
     fn another_user_finds_nothing() {
         let home = tempfile::tempdir().unwrap();
-        let path = home.path().join(FILE);
+        let path = home.path().join("cache.sqlite3");
         let mut cache = open(&path).unwrap().cache;
         cache.claim(&url(), &me()).unwrap();
         cache.write(&entries(3), &[], now()).unwrap();
@@ -302,7 +318,7 @@ mod tests {
         ];
         for (name, damage) in damages {
             let home = tempfile::tempdir().unwrap();
-            let path = home.path().join(FILE);
+            let path = home.path().join("cache.sqlite3");
             damage(&path);
             let mut opened = open(&path).unwrap();
             let aside = opened.put_aside.unwrap_or_else(|| panic!("{name} was not put aside"));
@@ -317,7 +333,7 @@ mod tests {
     #[test]
     fn a_removed_cache_leaves_nothing_behind() {
         let home = tempfile::tempdir().unwrap();
-        let path = home.path().join(FILE);
+        let path = home.path().join("cache.sqlite3");
         let mut cache = open(&path).unwrap().cache;
         cache.claim(&url(), &me()).unwrap();
         drop(cache);

@@ -1,6 +1,7 @@
 //! The REST client: one cloud, one user, tokens that renew themselves.
 
 pub(crate) mod address;
+mod admin;
 mod problem;
 mod tls;
 
@@ -13,11 +14,13 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tillwatch_protocol::error::ErrorCode;
-use tillwatch_protocol::ids::{JobId, PosServerId};
+use tillwatch_protocol::ids::{JobId, PosServerId, SessionId};
 use tillwatch_protocol::rest::backup::Backups;
 use tillwatch_protocol::rest::job::{Job, JobRequest};
 use tillwatch_protocol::rest::pos_server::StatusPage;
-use tillwatch_protocol::rest::session::{Me, Refresh, SignIn, Tokens};
+use tillwatch_protocol::rest::session::{
+    Me, Refresh, Session, SignIn, SsoFinish, SsoProvider, SsoStart, SsoStarted, Tokens,
+};
 use tillwatch_protocol::rest::timeline::TimelineItem;
 use tillwatch_protocol::rest::{MAX_LIMIT, Page};
 use url::Url;
@@ -104,6 +107,16 @@ impl Cloud {
         Ok(Self { base, pin, refused, http, tokens: tokio::sync::Mutex::default(), keep: Box::new(keep) })
     }
 
+    /// Its address.
+    pub(crate) fn address(&self) -> &Url {
+        &self.base
+    }
+
+    /// Whether the user pinned its certificate, as systems do not trust it by themselves.
+    pub(crate) fn is_pinned(&self) -> bool {
+        self.pin.is_some()
+    }
+
     /// Fails with `not_a_cloud` unless a Tillwatch cloud answers: a password is told to nobody else.
     pub(crate) async fn probe(&self) -> Result<(), AppError> {
         match self.answer(self.call(Method::GET, "me")).await {
@@ -113,12 +126,32 @@ impl Cloud {
         }
     }
 
-    /// Signs in.
+    /// Asks for the tokens of a user.
     pub(crate) async fn sign_in(&self, email: &str, password: String) -> Result<Tokens, AppError> {
         let body = SignIn { email: email.into(), password };
-        let tokens: Tokens = self.read(self.call(Method::POST, "sessions").json(&body)).await?;
-        *self.tokens.lock().await = Some(Held::from(&tokens));
-        Ok(tokens)
+        self.read(self.call(Method::POST, "sessions").json(&body)).await
+    }
+
+    /// By whom one can sign in besides a password.
+    pub(crate) async fn sso_providers(&self) -> Result<Vec<SsoProvider>, AppError> {
+        let page: Page<SsoProvider> = self.read(self.call(Method::GET, "sso")).await?;
+        Ok(page.items)
+    }
+
+    /// Starts a try to sign in by a provider. `provider` must be the id of one of [`Self::sso_providers`].
+    pub(crate) async fn start_sso(&self, provider: &str, redirect_uri: &Url) -> Result<SsoStarted, AppError> {
+        let body = SsoStart { redirect_uri: redirect_uri.to_string() };
+        self.read(self.call(Method::POST, &format!("sso/{provider}/start")).json(&body)).await
+    }
+
+    /// Finishes a try with what the browser brought.
+    pub(crate) async fn finish_sso(&self, provider: &str, body: &SsoFinish) -> Result<Tokens, AppError> {
+        self.read(self.call(Method::POST, &format!("sso/{provider}/finish")).json(body)).await
+    }
+
+    /// Goes on with tokens that were just given.
+    pub(crate) async fn adopt(&self, tokens: &Tokens) {
+        *self.tokens.lock().await = Some(Held::from(tokens));
     }
 
     /// Goes on with a session whose refresh token was kept.
@@ -129,6 +162,16 @@ impl Cloud {
     /// Ends the session in the cloud.
     pub(crate) async fn sign_out(&self) -> Result<(), AppError> {
         self.send(|| self.call(Method::DELETE, "sessions/current")).await.map(drop)
+    }
+
+    /// The user's sessions, newest first.
+    pub(crate) async fn sessions(&self) -> Result<Vec<Session>, AppError> {
+        Ok(self.get::<Page<Session>>("sessions").await?.items)
+    }
+
+    /// Ends one of the user's sessions.
+    pub(crate) async fn end_session(&self, id: SessionId) -> Result<(), AppError> {
+        self.send(|| self.call(Method::DELETE, &format!("sessions/{id}"))).await.map(drop)
     }
 
     /// The user and what they may do.

@@ -1,6 +1,7 @@
 //! What the webview may ask for. A command opens the dialog it needs and calls [`crate::core::Core`], which
 //! knows nothing of Tauri.
 
+pub(crate) mod admin;
 mod check;
 mod dialogs;
 pub(crate) mod export;
@@ -36,6 +37,15 @@ macro_rules! list {
             session::sign_in,
             session::trust_certificate,
             session::sign_out,
+            session::sso_providers,
+            session::start_sso::<$runtime>,
+            session::finish_sso::<$runtime>,
+            session::cancel_sso,
+            session::profiles,
+            session::switch_profile,
+            session::remove_profile,
+            session::sessions,
+            session::end_session,
             settings::app_info::<$runtime>,
             settings::settings,
             settings::save_settings::<$runtime>,
@@ -70,6 +80,37 @@ macro_rules! list {
             viewer::viewer_entry,
             viewer::close_viewer,
             export::export_excel::<$runtime>,
+            admin::admin_chains,
+            admin::add_chain,
+            admin::rename_chain,
+            admin::delete_chain,
+            admin::require_version,
+            admin::admin_outlets,
+            admin::add_outlet,
+            admin::edit_outlet,
+            admin::delete_outlet,
+            admin::read_import::<$runtime>,
+            admin::import_outlets,
+            admin::admin_pos_servers,
+            admin::add_pos_server,
+            admin::rename_pos_server,
+            admin::remove_pos_server,
+            admin::make_enrollment_code,
+            admin::revoke_enrollment_code,
+            admin::store_devices,
+            admin::revoke_device,
+            admin::users,
+            admin::add_user,
+            admin::edit_user,
+            admin::delete_user,
+            admin::reset_password,
+            admin::unlock_user,
+            admin::user_sessions,
+            admin::end_user_sessions,
+            admin::grants,
+            admin::add_grant,
+            admin::remove_grant,
+            admin::audit,
         ])
     };
 }

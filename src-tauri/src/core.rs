@@ -1,9 +1,11 @@
 //! What the commands call: the session, the rows, the jobs and the files, without Tauri's windows or dialogs.
 
+mod admin;
 mod files;
 mod jobs;
 mod persist;
 mod session;
+mod sso;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -16,6 +18,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tauri::ipc::Channel;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use jobs::LogRequest;
 
@@ -29,9 +32,11 @@ use crate::ipc::{
 use crate::rows::Fleet;
 use crate::secrets::Secrets;
 use crate::settings::Preferences;
+use admin::Registry;
 use jobs::Jobs;
 use persist::Persist;
 use session::SignedIn;
+use sso::Pending;
 use viewer::Viewing;
 
 /// The least time between two `grid` events.
@@ -54,6 +59,10 @@ pub(crate) struct Core {
     signed_in: Mutex<Option<SignedIn>>,
     /// One sign-in or sign-out at a time.
     turn: tokio::sync::Mutex<()>,
+    /// A sign-in in the browser, and how to give it up while it is waited for.
+    sso: Mutex<Option<(CancellationToken, Option<Pending>)>>,
+    /// What the administrator's tables show.
+    registry: Mutex<Registry>,
     started: tokio::sync::watch::Sender<bool>,
     persist: Persist,
     jobs: Mutex<Jobs>,
@@ -78,6 +87,8 @@ impl Core {
             connection: Mutex::new(Connection { state: ConnectionState::SignedOut, since: None }),
             signed_in: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
+            sso: Mutex::default(),
+            registry: Mutex::default(),
             started: tokio::sync::watch::Sender::new(false),
             persist: Persist::default(),
             jobs: Mutex::default(),

@@ -1,8 +1,8 @@
 //! Archives on their way to files: resumed where they stopped, checked, and whole or not at all.
 //!
 //! Bytes go to `<target>.part` in the target's folder, and only a file whose SHA-256 is right takes the target's
-//! name. Whatever else happens, the partial file is removed, but when the app ends: then it stays, and [`journal`]
-//! knows of it, so that the next run of the app goes on with it.
+//! name. Whatever else happens, the partial file is removed, but when the app ends or another profile is shown: then it
+//! stays, and [`journal`] knows of it, so that it goes on when its user does.
 
 mod journal;
 mod names;
@@ -67,6 +67,8 @@ impl Target {
 /// Why a download ended without a file.
 enum Stopped {
     Canceled,
+    /// The session was stopped: it goes on with the next one.
+    Left,
     Failed(AppError),
 }
 
@@ -76,43 +78,66 @@ impl Downloads {
         Self { journal: Journal::open(home), running: Mutex::default(), saved: Mutex::default() }
     }
 
-    /// Downloads an archive. `tell` hears of progress, the end included.
-    pub(crate) async fn run(&self, cloud: &Cloud, pending: Pending, tell: impl Fn(&Download)) -> Download {
+    /// Downloads an archive. `tell` hears of progress, the end included; none when it is left at `stop`.
+    pub(crate) async fn run(
+        &self,
+        cloud: &Cloud,
+        stop: &CancellationToken,
+        pending: Pending,
+        tell: impl Fn(&Download),
+    ) -> Option<Download> {
         let target = Target::new(pending.path.clone());
         self.journal.begin(pending.clone());
         let part = Part::create(&target.part).await;
-        let download = self.finish(cloud, &pending.archive, &target, part, tell).await;
-        self.journal.end(&pending.path);
-        download
+        let download = self.finish(cloud, stop, &pending.archive, &target, part, tell).await;
+        self.ended(pending, download)
     }
 
-    /// Goes on with a download that an earlier run of the app left.
-    pub(crate) async fn go_on(&self, cloud: &Cloud, pending: Pending, tell: impl Fn(&Download)) -> Download {
+    /// Goes on with a download that was left.
+    pub(crate) async fn go_on(
+        &self,
+        cloud: &Cloud,
+        stop: &CancellationToken,
+        pending: Pending,
+        tell: impl Fn(&Download),
+    ) -> Option<Download> {
         let target = Target::left(&pending.path);
-        let part = Part::open(&target.part).await;
-        let download = self.finish(cloud, &pending.archive, &target, part, tell).await;
-        self.journal.end(&pending.path);
+        let part = tokio::select! {
+            part = Part::open(&target.part) => part,
+            // Hashing again what arrived takes a while.
+            () = stop.cancelled() => return self.ended(pending, None),
+        };
+        let download = self.finish(cloud, stop, &pending.archive, &target, part, tell).await;
+        self.ended(pending, download)
+    }
+
+    fn ended(&self, pending: Pending, download: Option<Download>) -> Option<Download> {
+        match download {
+            Some(_) => self.journal.end(&pending.path),
+            None => self.journal.leave(pending),
+        }
         download
     }
 
-    /// Those of a user that an earlier run of the app left; each is given once.
+    /// Those of a user that were left; each is given once.
     pub(crate) fn take_left(&self, url: &str, email: &str) -> Vec<Pending> {
         self.journal.take_left(url, email)
     }
 
-    /// Forgets those that nobody has taken up.
-    pub(crate) async fn forget_left(&self) {
-        self.journal.forget_left().await;
+    /// Forgets those of a user that were left.
+    pub(crate) async fn forget_left(&self, url: &str, email: &str) {
+        self.journal.forget_left(url, email).await;
     }
 
     async fn finish(
         &self,
         cloud: &Cloud,
+        stop: &CancellationToken,
         archive: &Archive,
         target: &Target,
         part: Result<Part, AppError>,
         tell: impl Fn(&Download),
-    ) -> Download {
+    ) -> Option<Download> {
         let cancel = CancellationToken::new();
         let mut download = Download {
             id: archive.id.clone(),
@@ -137,7 +162,9 @@ impl Downloads {
         // Only the waiting for bytes is given up: a file that is being made or named can't be taken back.
         let ended = match part {
             Ok(mut part) => tokio::select! {
+                biased;
                 () = cancel.cancelled() => Err(Stopped::Canceled),
+                () = stop.cancelled() => part.keep().await,
                 fetched = fetch(cloud, archive, &mut part, progress) => match fetched {
                     Ok(()) => part.land(target).await.map_err(Stopped::Failed),
                     Err(error) => Err(Stopped::Failed(error)),
@@ -152,21 +179,22 @@ impl Downloads {
                 download.done = archive.size_bytes;
                 download.state = DownloadState::Done;
             }
-            Err(stopped) => {
+            Err(Stopped::Left) => return None,
+            Err(Stopped::Canceled) => {
                 remove(&target.part).await;
                 download.path = None;
-                match stopped {
-                    Stopped::Canceled => download.state = DownloadState::Canceled,
-                    Stopped::Failed(error) => {
-                        tracing::warn!(%error, detail = error.detail, archive = archive.id, "a download failed");
-                        download.state = DownloadState::Failed;
-                        download.error = Some(error);
-                    }
-                }
+                download.state = DownloadState::Canceled;
+            }
+            Err(Stopped::Failed(error)) => {
+                remove(&target.part).await;
+                tracing::warn!(%error, detail = error.detail, archive = archive.id, "a download failed");
+                download.path = None;
+                download.state = DownloadState::Failed;
+                download.error = Some(error);
             }
         }
         tell(&download);
-        download
+        Some(download)
     }
 
     /// All that are under way.
@@ -320,6 +348,12 @@ impl Part {
         self.hasher = Sha256::new();
         self.length = 0;
         Ok(())
+    }
+
+    /// Leaves the bytes where they are, all that were handed to the system.
+    async fn keep(&mut self) -> Result<(), Stopped> {
+        self.file.flush().await.map_err(|error| Stopped::Failed(AppError::from_io(&error, &self.path)))?;
+        Err(Stopped::Left)
     }
 
     /// Makes the bytes durable and gives them the target's name.

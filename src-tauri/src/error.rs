@@ -39,10 +39,14 @@ pub enum LocalCode {
     TlsFailed,
     /// The session ended, or nobody is signed in.
     SessionEnded,
+    /// The user gave up a sign-in in the browser, or began another.
+    SsoCanceled,
     /// No room on the disk.
     DiskFull,
     /// The file can't be written; carries `path`.
     FileUnwritable,
+    /// The file can't be read; carries `path`.
+    FileUnreadable,
     /// The file that the app saved was moved or deleted since; carries `path`.
     FileGone,
     /// Another program has the file open; carries `path`.
@@ -81,8 +85,10 @@ impl LocalCode {
             Self::InvalidAddress => "invalid_address",
             Self::TlsFailed => "tls_failed",
             Self::SessionEnded => "session_ended",
+            Self::SsoCanceled => "sso_canceled",
             Self::DiskFull => "disk_full",
             Self::FileUnwritable => "file_unwritable",
+            Self::FileUnreadable => "file_unreadable",
             Self::FileGone => "file_gone",
             Self::FileInUse => "file_in_use",
             Self::ChecksumMismatch => "checksum_mismatch",

@@ -99,7 +99,7 @@ impl Follower {
         self.told = None;
         self.core.set_live(true, Utc::now());
         self.core.set_connection(ConnectionState::Live);
-        self.core.resume_downloads(&self.cloud);
+        self.core.resume_downloads();
         let mut still_true = tokio::time::interval(STILL_TRUE);
         loop {
             tokio::select! {

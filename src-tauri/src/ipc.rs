@@ -41,12 +41,19 @@ macro_rules! mirror {
     };
 }
 
+mod admin;
 mod grid;
 mod job;
 mod session;
+mod sso;
 mod store;
 mod viewer;
 
+pub use admin::{
+    AdminChain, AdminOutlet, AdminPosServer, AdminQuery, AdminUser, AuditEntry, AuditPage, AuditQuery,
+    CreatedUser, EnrollmentCode, Grant, GrantPlace, ImportFault, ImportLine, ImportPreview, ImportResult,
+    OutletPage, OutletTexts, Permission, PosServerPage, StoreDevice, UserEdit, UserPage, VersionSet,
+};
 pub use grid::{
     Confidence, CopyRequest, Cursor, Evidence, ExchangeError, GridChanges, GridQuery, GridSummary,
     GridWindow, Highlight, LinkState, OfflineCause, Only, OutletOption, PlacedRow, PosState, Row, SelectOp,
@@ -57,9 +64,10 @@ pub use job::{
     JobKind, JobProgress, JobState, RequestedLogs, RunnableJob, WhenOffline,
 };
 pub use session::{
-    AppEvent, AppInfo, ColumnSetting, Connection, ConnectionState, Density, Language, MenuAction, SavedView,
-    Session, SessionState, Settings, Theme, Times,
+    AppEvent, AppInfo, ColumnSetting, Connection, ConnectionState, Density, Language, MenuAction, Profile,
+    Profiles, SavedView, Session, SessionState, Settings, Theme, Times,
 };
+pub use sso::{SsoProvider, SsoTry, SsoWords, UserSession};
 pub use store::{Backups, DatabaseBackup, Timeline, TimelineItem, TimelineKind};
 pub use viewer::{
     Jump, Level, LevelCounts, LogEntry, LogFile, LogFilter, LogFound, LogLine, LogPlace, LogShown,

@@ -1,4 +1,4 @@
-//! What the user chose, and which certificates they trust: `settings.json`.
+//! What the user chose, who signed in here, and which certificates they trust: `settings.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -14,13 +14,14 @@ use tillwatch_protocol::error::ErrorCode;
 use url::Url;
 
 use crate::error::{AppError, LocalCode};
-use crate::ipc::{GridQuery, SavedView, Settings};
+use crate::ipc::{GridQuery, Profile, Profiles, SavedView, Settings};
+use crate::profile;
 
 /// The settings' file in the app's home.
 pub(crate) const FILE: &str = "settings.json";
 
 /// One more whenever what older files say means something else now; [`migrated`] then brings them here.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 
 /// The most views that a user may save, and the longest name of one, in characters.
 const MOST_VIEWS: usize = 100;
@@ -31,14 +32,35 @@ const LONGEST_NAME: usize = 60;
 pub(crate) struct Stored {
     /// What the user chose.
     pub(crate) settings: Settings,
-    /// What speaks of the stores of one cloud and so belongs to one user there, by `e-mail origin`; of the one who
-    /// signed in last it stands in `settings`.
+    /// Who signed in here, and as whom the window shows rows.
+    pub(crate) profiles: Profiles,
+    /// What speaks of the stores of one cloud and so belongs to one profile, by its id; of the one that is shown it
+    /// stands in `settings`.
     pub(crate) personal: BTreeMap<String, Personal>,
     /// Pinned certificates: SHA-256 by the cloud's origin.
     pub(crate) trusted_certificates: BTreeMap<String, String>,
 }
 
-/// What each user of each cloud has of their own.
+impl Stored {
+    /// Makes the settings those of this profile, or with none of nobody; what the one before had is kept for it.
+    fn show(&mut self, id: Option<&str>) {
+        if self.profiles.current.as_deref() == id {
+            return;
+        }
+        let theirs = id.and_then(|id| self.personal.remove(id)).unwrap_or_default();
+        let settings = &mut self.settings;
+        let left = Personal {
+            query: std::mem::replace(&mut settings.query, theirs.query),
+            views: std::mem::replace(&mut settings.views, theirs.views),
+            view: std::mem::replace(&mut settings.view, theirs.view),
+        };
+        if let Some(before) = std::mem::replace(&mut self.profiles.current, id.map(ToOwned::to_owned)) {
+            self.personal.insert(before, left);
+        }
+    }
+}
+
+/// What each profile has of its own.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Personal {
     query: Option<GridQuery>,
@@ -69,35 +91,47 @@ impl Preferences {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner).settings.clone()
     }
 
-    /// Keeps what the user chose. Who signed in last is the core's to say. Fails with `invalid_request` when there are
-    /// too many views, or their names are not good.
+    /// Keeps what the user chose. Fails with `invalid_request` when there are too many views, or their names are not
+    /// good.
     pub(crate) fn save_settings(&self, settings: Settings) -> Result<(), AppError> {
         check_views(&settings.views)?;
+        self.change(|stored| stored.settings = settings)
+    }
+
+    /// Who signed in here.
+    pub(crate) fn profiles(&self) -> Profiles {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner).profiles.clone()
+    }
+
+    /// The profile with this id.
+    pub(crate) fn profile(&self, id: &str) -> Option<Profile> {
+        self.profiles().items.into_iter().find(|profile| profile.id == id)
+    }
+
+    /// Keeps a profile as the one that is used now, in place of what was known of it, and gives it its own filters
+    /// and views.
+    pub(crate) fn use_profile(&self, profile: Profile) -> Result<(), AppError> {
         self.change(|stored| {
-            let Settings { last_url, last_email, .. } = stored.settings.clone();
-            stored.settings = Settings { last_url, last_email, ..settings };
+            stored.show(Some(&profile.id));
+            let items = &mut stored.profiles.items;
+            items.retain(|other| other.id != profile.id);
+            items.insert(0, profile);
         })
     }
 
-    /// Keeps who signed in last, and where, and gives them their own filters and views.
-    pub(crate) fn save_sign_in(&self, url: &Url, email: &str) -> Result<(), AppError> {
+    /// No profile is used any more; they stay to choose from, with their filters and views.
+    pub(crate) fn leave_profile(&self) -> Result<(), AppError> {
+        self.change(|stored| stored.show(None))
+    }
+
+    /// Forgets a profile.
+    pub(crate) fn remove_profile(&self, id: &str) -> Result<(), AppError> {
         self.change(|stored| {
-            let before = stored.settings.last_email.as_deref().zip(stored.settings.last_url.as_deref());
-            let (before, now) = (before.map(|(email, url)| owner(email, url)), owner(email, url.as_str()));
-            if before.as_ref() != Some(&now) {
-                let theirs = stored.personal.remove(&now).unwrap_or_default();
-                let settings = &mut stored.settings;
-                let left = Personal {
-                    query: std::mem::replace(&mut settings.query, theirs.query),
-                    views: std::mem::replace(&mut settings.views, theirs.views),
-                    view: std::mem::replace(&mut settings.view, theirs.view),
-                };
-                if let Some(before) = before {
-                    stored.personal.insert(before, left);
-                }
+            if stored.profiles.current.as_deref() == Some(id) {
+                stored.show(None);
             }
-            stored.settings.last_url = Some(url.to_string());
-            stored.settings.last_email = Some(email.to_owned());
+            stored.profiles.items.retain(|profile| profile.id != id);
+            stored.personal.remove(id);
         })
     }
 
@@ -131,11 +165,14 @@ pub(crate) fn open<R: Runtime>(
         AppError::from(LocalCode::FileUnwritable).detail(error).param("path", path.display())
     })?;
     let schema = store.get("schema").and_then(|schema| schema.as_u64()).unwrap_or(1);
+    let settings = store.get("settings");
     let stored = Stored {
-        settings: merged(store.get("settings").map(|settings| migrated(settings, schema))),
+        profiles: profile::read(store.get("profiles"), settings.as_ref()),
+        settings: merged(settings.map(|settings| migrated(settings, schema))),
         personal: store
             .get("personal")
             .and_then(|value| serde_json::from_value(value).ok())
+            .map(|personal| of_profiles(personal, schema))
             .unwrap_or_default(),
         trusted_certificates: store
             .get("trusted_certificates")
@@ -166,9 +203,12 @@ fn write_whole(path: &Path, values: &serde_json::Map<String, Value>) -> Result<(
     Ok(())
 }
 
-/// Under which name a user's own things are kept.
-fn owner(email: &str, url: &str) -> String {
-    format!("{email} {url}")
+/// Whose is what. Before there were profiles it was kept by `e-mail address`, of which their ids are made.
+fn of_profiles(personal: BTreeMap<String, Personal>, schema: u64) -> BTreeMap<String, Personal> {
+    if schema >= 3 {
+        return personal;
+    }
+    personal.into_iter().map(|(owner, personal)| (profile::id(&owner), personal)).collect()
 }
 
 fn check_views(views: &[SavedView]) -> Result<(), AppError> {
@@ -238,16 +278,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::ipc::{Language, Theme};
+    use crate::ipc::{Density, Language, Theme};
 
     #[test]
     fn settings_of_other_versions_are_read_as_far_as_they_go() {
         let settings = merged(Some(json!({
-            "language": "ru", "theme": "sepia", "last_email": "anna@example.com", "hue": 3
+            "language": "ru", "theme": "sepia", "density": "comfortable", "hue": 3
         })));
         assert_eq!(settings.language, Language::Ru);
         assert_eq!(settings.theme, Theme::System);
-        assert_eq!(settings.last_email.as_deref(), Some("anna@example.com"));
+        assert_eq!(settings.density, Density::Comfortable);
         assert_eq!(merged(None), Settings::default());
     }
 
@@ -267,24 +307,52 @@ mod tests {
     #[test]
     fn each_user_finds_their_own_views_again() {
         let preferences = Preferences::new(Stored::default(), |_| Ok(()));
-        let url: Url = "https://cloud.example.com".parse().unwrap();
+        let profile = |host: &str, email: &str| {
+            Profile::new(&format!("https://{host}.example.com").parse().unwrap(), email, email)
+        };
+        let (anna, boris) = (profile("cloud", "anna@example.com"), profile("cloud", "boris@example.com"));
         let names = || preferences.settings().views.into_iter().map(|view| view.name).collect::<Vec<_>>();
         let save = |name: &str| {
             let settings = preferences.settings();
             let views = vec![view(name)];
             preferences.save_settings(Settings { views, view: Some(name.into()), ..settings }).unwrap();
         };
-        preferences.save_sign_in(&url, "anna@example.com").unwrap();
+        preferences.use_profile(anna.clone()).unwrap();
         save("Anna's");
-        preferences.save_sign_in(&url, "boris@example.com").unwrap();
+        preferences.use_profile(boris.clone()).unwrap();
         assert_eq!((names(), preferences.settings().view), (vec![], None));
         save("Boris's");
-        preferences.save_sign_in(&url, "anna@example.com").unwrap();
+        preferences.use_profile(anna.clone()).unwrap();
         assert_eq!((names(), preferences.settings().view), (vec!["Anna's".into()], Some("Anna's".into())));
-        preferences.save_sign_in(&url, "anna@example.com").unwrap();
+        preferences.use_profile(anna.clone()).unwrap();
         assert_eq!(names(), ["Anna's"]);
-        preferences.save_sign_in(&"https://other.example.com".parse().unwrap(), "anna@example.com").unwrap();
+        preferences.use_profile(profile("other", "anna@example.com")).unwrap();
         assert!(names().is_empty());
+
+        // Signed out nobody's are there; whoever signs in again has theirs, a profile that was removed has none.
+        preferences.use_profile(anna.clone()).unwrap();
+        preferences.leave_profile().unwrap();
+        assert_eq!((names(), preferences.settings().view), (vec![], None));
+        preferences.use_profile(anna.clone()).unwrap();
+        assert_eq!(names(), ["Anna's"]);
+        preferences.remove_profile(&anna.id).unwrap();
+        assert_eq!((names(), preferences.profiles().current), (vec![], None));
+        preferences.remove_profile(&boris.id).unwrap();
+        for gone in [anna, boris] {
+            preferences.use_profile(gone).unwrap();
+            assert!(names().is_empty());
+        }
+    }
+
+    #[test]
+    fn views_of_before_there_were_profiles_are_found_again() {
+        let url: Url = "https://cloud.example.com".parse().unwrap();
+        let mine = Personal { views: vec![view("Mine")], ..Personal::default() };
+        let kept = BTreeMap::from([(format!("anna@example.com {url}"), mine.clone())]);
+        let id = Profile::new(&url, "anna@example.com", "Anna").id;
+        let now = of_profiles(kept, 2);
+        assert_eq!(now, BTreeMap::from([(id, mine)]));
+        assert_eq!(of_profiles(now.clone(), 3), now);
     }
 
     #[test]
@@ -312,17 +380,21 @@ mod tests {
         let url: Url = "https://cloud.example.com".parse().unwrap();
         let (preferences, put_aside) = open(app().handle(), home.path()).unwrap();
         assert!(put_aside.is_none());
-        preferences.save_sign_in(&url, "anna@example.com").unwrap();
+        let profile = |email| Profile::new(&url, email, "Somebody");
+        for email in ["anna@example.com", "boris@example.com", "anna@example.com", "vera@example.com"] {
+            preferences.use_profile(profile(email)).unwrap();
+        }
+        preferences.remove_profile(&profile("boris@example.com").id).unwrap();
         preferences.save_pin(&url, "ab".repeat(32)).unwrap();
-        let chosen = Settings { theme: Theme::Dark, last_email: None, ..preferences.settings() };
+        let chosen = Settings { theme: Theme::Dark, ..preferences.settings() };
         preferences.save_settings(chosen).unwrap();
 
         let (preferences, _) = open(app().handle(), home.path()).unwrap();
         assert_eq!(preferences.settings().theme, Theme::Dark);
+        let vera = profile("vera@example.com");
         assert_eq!(
-            preferences.settings().last_email.as_deref(),
-            Some("anna@example.com"),
-            "not the window's to change"
+            preferences.profiles(),
+            Profiles { current: Some(vera.id.clone()), items: vec![vera, profile("anna@example.com")] }
         );
         assert_eq!(preferences.pin(&url), Some("ab".repeat(32)));
         assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 1);

@@ -93,7 +93,10 @@ export async function loopback(t, host = '127.0.0.1') {
   return { uri: `http://${host.includes(':') ? `[${host}]` : host}:${port}/callback`, came: () => brought };
 }
 
-/** Goes through the provider's pages as a person would, to where they lead; `cancel` gives up at the form. */
+/**
+ * Goes through the provider's pages as a person would, to where they lead, and gives the page there; `cancel` gives
+ * up at the form.
+ */
 export async function browse(address, { login, cancel = false }) {
   const jar = new Map();
   let url = new URL(address);
@@ -120,7 +123,8 @@ export async function browse(address, { login, cancel = false }) {
       url = new URL(location, url);
       continue;
     }
-    if (page.startsWith('You can close this window.')) return;
+    // What the app shows, or the listener of a test.
+    if (url.pathname === '/callback') return page;
     if (answer.status !== 200) throw new Error(`${url}: ${answer.status} ${page.slice(0, 2000)}`);
     if (cancel) {
       url = new URL(/href="([^"]*\/abort)"/.exec(page)[1], url);

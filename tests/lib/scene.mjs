@@ -36,8 +36,8 @@ export function importLine(line) {
   };
 }
 
-/** A running cloud with an admin and the given stores, signed in. */
-export async function scene(t, lines) {
+/** A running cloud with an admin and the given stores, signed in. `config(folder)` writes its settings and gives the file. */
+export async function scene(t, lines, { config } = {}) {
   const folder = temporaryFolder(t);
   const dataDir = path.join(folder, 'cloud');
   const admin = { email: 'admin@tillwatch.example', password: randomBytes(12).toString('base64url') };
@@ -47,7 +47,10 @@ export async function scene(t, lines) {
 
   const self = { folder, dataDir, admin, enrollments: file, stores, cli };
   self.startCloud = async (listen) => {
-    const started = await startCloud(program('tillwatch-cloud'), dataDir, { listen });
+    const started = await startCloud(program('tillwatch-cloud'), dataDir, {
+      listen,
+      args: config ? ['--config', config(folder)] : [],
+    });
     atEnd(t, () => stop(started.child));
     Object.assign(self, started);
     return self;

@@ -18,12 +18,18 @@ const PATIENCE = { command: 60_000, step: 120_000 };
 export async function openWindow(
   t,
   home,
-  { args = [], binary = program('tillwatch'), patience = PATIENCE.command } = {},
+  { args = [], binary = program('tillwatch'), env = {}, patience = PATIENCE.command } = {},
 ) {
   const port = await freePort();
   const service = spawn('WebKitWebDriver', [`--port=${port}`, '--host=127.0.0.1'], {
     stdio: ['ignore', 'ignore', 'inherit'],
-    env: { ...process.env, TAURI_AUTOMATION: 'true', TAURI_WEBVIEW_AUTOMATION: 'true', TILLWATCH_HOME: home },
+    env: {
+      ...process.env,
+      TAURI_AUTOMATION: 'true',
+      TAURI_WEBVIEW_AUTOMATION: 'true',
+      TILLWATCH_HOME: home,
+      ...env,
+    },
   });
   service.exited = new Promise((resolve) => service.once('exit', resolve));
   atEnd(t, () => stop(service));

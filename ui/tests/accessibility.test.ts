@@ -219,6 +219,76 @@ const screens: [string, string, (app: App) => Promise<unknown>][] = [
     },
   ],
   [
+    'sign-in in the browser',
+    'scenario=signed-out&sso=1&profiles=2',
+    async ({ get }) => {
+      await get('signin-sso-work').click();
+      await get('signin-sso-address').waitFor();
+    },
+  ],
+  [
+    'the profiles',
+    'scenario=demo&profiles=3',
+    async ({ get }) => {
+      await get('account').click();
+      await get('menu-profiles').click();
+      await get('profile-p3').waitFor();
+    },
+  ],
+  ...(['outlets', 'enrollment', 'users', 'version', 'audit'] as const).map(
+    (tab): (typeof screens)[number] => [
+      `administration: ${tab}`,
+      'scenario=demo',
+      async ({ get, page }) => {
+        await get('admin-open').click();
+        await get(`admin-tab-${tab}`).click();
+        await page.getByRole('table').waitFor();
+      },
+    ],
+  ),
+  [
+    'administration: an outlet with problems',
+    'scenario=demo',
+    async ({ get }) => {
+      await get('admin-open').click();
+      await get('outlets-add').click();
+      await get('outlet-save').click();
+      await get('outlet-name-problem').waitFor();
+    },
+  ],
+  [
+    'administration: a file to import',
+    'scenario=demo',
+    async ({ get }) => {
+      await get('admin-open').click();
+      await get('outlets-import').click();
+      await get('import-choose').click();
+      await get('import-table').waitFor();
+    },
+  ],
+  [
+    'administration: a user',
+    'scenario=demo',
+    async ({ get, page }) => {
+      await get('admin-open').click();
+      await get('admin-tab-users').click();
+      await page.getByRole('row').nth(2).getByRole('button').click();
+      await get('user-edit').click();
+      await get('sessions').waitFor();
+    },
+  ],
+  [
+    'administration: a code',
+    'scenario=demo',
+    async ({ get, page }) => {
+      await get('admin-open').click();
+      await get('admin-tab-enrollment').click();
+      await page.getByRole('row').nth(1).getByRole('button').first().click();
+      await get('enroll-reissue-confirm').click();
+      await get('enroll-line').waitFor();
+    },
+  ],
+  [
     'settings',
     'scenario=demo',
     async ({ get, page }) => {

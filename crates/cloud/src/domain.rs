@@ -13,6 +13,5 @@ pub mod job;
 pub mod relay;
 
 pub mod audit;
-pub mod fleet;
 pub mod sso;
 pub mod user;

@@ -12,6 +12,8 @@ pub mod rest;
 #[cfg(feature = "device-token")]
 pub mod device;
 pub mod exchange;
+#[cfg(feature = "fleet")]
+pub mod fleet;
 pub mod link;
 pub mod relay;
 pub mod report;

@@ -9,7 +9,10 @@ use uuid::Uuid;
 use super::Answer;
 use crate::cloud::fingerprint;
 use crate::error::AppError;
-use crate::ipc::{Archive, ColumnSetting, CopyRequest, ExportColumn, ExportRequest, GridQuery, Settings};
+use crate::ipc::{
+    AdminQuery, Archive, AuditQuery, ColumnSetting, CopyRequest, ExportColumn, ExportRequest, GrantPlace,
+    GridQuery, OutletTexts, Settings, SsoWords, UserEdit,
+};
 
 /// More than any name, title or word has.
 const LONGEST: usize = 1000;
@@ -22,6 +25,69 @@ pub(super) fn text(field: &str, text: &str) -> Answer<()> {
         return refuse(field, "it is too long");
     }
     Ok(())
+}
+
+/// A text, if there is one.
+pub(super) fn any_text(field: &str, of: Option<&str>) -> Answer<()> {
+    of.map_or(Ok(()), |of| text(field, of))
+}
+
+/// An id as the cloud gives them.
+pub(super) fn id(field: &str, id: &str) -> Answer<()> {
+    if id.parse::<Uuid>().is_err() { refuse(field, "it is no id") } else { Ok(()) }
+}
+
+/// An id, if there is one.
+pub(super) fn any_id(field: &str, of: Option<&str>) -> Answer<()> {
+    of.map_or(Ok(()), |of| id(field, of))
+}
+
+/// Ids as the cloud gives them.
+pub(super) fn ids(field: &str, ids: &[String]) -> Answer<()> {
+    few(field, ids.len())?;
+    ids.iter().try_for_each(|one| id(field, one))
+}
+
+/// What the browser shows when one has signed in there.
+pub(super) fn words(words: &SsoWords) -> Answer<()> {
+    let SsoWords { language, done, failed } = words;
+    text("language", language)?;
+    text("done", done)?;
+    text("failed", failed)
+}
+
+/// What to look for in an administrator's table.
+pub(super) fn admin_query(query: &AdminQuery) -> Answer<()> {
+    any_id("chain_id", query.chain_id.as_deref())?;
+    text("search", &query.search)
+}
+
+/// What is said of an outlet.
+pub(super) fn outlet(texts: &OutletTexts) -> Answer<()> {
+    let OutletTexts { name, crm_id, address, time_zone } = texts;
+    text("name", name)?;
+    text("crm_id", crm_id)?;
+    text("address", address)?;
+    text("time_zone", time_zone)
+}
+
+/// What is changed of a user.
+pub(super) fn user_edit(edit: &UserEdit) -> Answer<()> {
+    any_text("email", edit.email.as_deref())?;
+    any_text("name", edit.name.as_deref())
+}
+
+/// Where something is granted.
+pub(super) fn place(place: &GrantPlace) -> Answer<()> {
+    any_id("chain_id", place.chain_id.as_deref())?;
+    any_id("outlet_id", place.outlet_id.as_deref())
+}
+
+/// What to look for in the audit trail.
+pub(super) fn audit(query: &AuditQuery) -> Answer<()> {
+    any_text("actor", query.actor.as_deref())?;
+    any_text("action", query.action.as_deref())?;
+    any_text("next", query.next.as_deref())
 }
 
 /// What to look for in the grid.
@@ -62,9 +128,7 @@ fn kept_query(of: &GridQuery) -> Answer<()> {
 
 /// An archive as a job told of it.
 pub(super) fn archive(archive: &Archive) -> Answer<()> {
-    if archive.id.parse::<Uuid>().is_err() {
-        return refuse("id", "it is no id");
-    }
+    id("id", &archive.id)?;
     if fingerprint(&archive.sha256).is_none() {
         return refuse("sha256", "it is no SHA-256");
     }

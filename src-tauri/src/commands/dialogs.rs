@@ -30,6 +30,22 @@ pub(super) async fn save_file<R: Runtime>(
     Ok(to_path(answered.await)?.map(|path| with_extension(path, extension)))
 }
 
+/// Asks for a file to read.
+pub(super) async fn pick_file<R: Runtime>(
+    app: &AppHandle<R>,
+    title: &str,
+    extensions: &[&str],
+) -> Result<Option<PathBuf>, AppError> {
+    let (answer, answered) = oneshot::channel();
+    let kinds = extensions.join(", ").to_uppercase();
+    let mut dialog = app.dialog().file().set_title(title).add_filter(kinds, extensions);
+    if let Some(window) = app.get_webview_window(crate::MAIN_WINDOW) {
+        dialog = dialog.set_parent(&window);
+    }
+    dialog.pick_file(move |path| drop(answer.send(path)));
+    to_path(answered.await)
+}
+
 /// Asks for a folder.
 pub(super) async fn pick_folder<R: Runtime>(
     app: &AppHandle<R>,

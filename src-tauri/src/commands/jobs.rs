@@ -96,10 +96,9 @@ pub(crate) async fn save_archive<R: Runtime>(
     let Some(path) = dialogs::save_file(&app, &dialog_title, &name, "zip").await? else {
         return Ok(None);
     };
-    let saved = core.inner().download(archive, path).await;
-    match saved.error {
-        Some(error) => Err(error),
-        None => Ok(Some(saved)),
+    match core.inner().download(archive, path).await {
+        Some(Download { error: Some(error), .. }) => Err(error),
+        saved => Ok(saved),
     }
 }
 

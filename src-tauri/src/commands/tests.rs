@@ -106,6 +106,27 @@ fn what_no_window_of_ours_would_hand_over_is_refused() {
     let many = |of: Value| Value::from(vec![of; 1001]);
     let sort = json!({"column": "link", "descending": false});
     let title = "Save archive";
+    let id = uuid::Uuid::nil().to_string();
+    let changed = |mut of: Value, key: &str, value: Value| {
+        of[key] = value;
+        of
+    };
+    let admin = |key: &str, value: Value| {
+        changed(json!({"chain_id": null, "search": "", "limit": 10, "fresh": false}), key, value)
+    };
+    let outlet = |key: &str, value: &str| {
+        let texts = json!({"name": "", "crm_id": "", "address": "", "time_zone": "Europe/Riga"});
+        changed(texts, key, json!(value))
+    };
+    let user = |key: &str, value: &str| {
+        changed(json!({"email": null, "name": null, "admin": null, "disabled": null}), key, json!(value))
+    };
+    let place =
+        |key: &str, value: &str| changed(json!({"chain_id": null, "outlet_id": null}), key, json!(value));
+    let audit = |key: &str, value: &str| {
+        let all = json!({"actor": null, "action": null, "from": null, "to": null, "next": null});
+        changed(all, key, json!(value))
+    };
     for (command, field, body) in [
         ("set_query", "search", json!({"query": query("search", json!(long))})),
         ("set_query", "sort", json!({"query": query("sort", many(sort.clone()))})),
@@ -154,6 +175,75 @@ fn what_no_window_of_ours_would_hand_over_is_refused() {
             "query": crate::ipc::GridQuery::default()})),
             ),
         ),
+        ("sso_providers", "url", json!({"url": long})),
+        ("start_sso", "url", json!({"url": long, "provider": "keycloak"})),
+        ("start_sso", "provider", json!({"url": "cloud.example.com", "provider": long})),
+        ("finish_sso", "language", json!({"words": {"language": long, "done": "", "failed": ""}})),
+        ("finish_sso", "done", json!({"words": {"language": "en", "done": long, "failed": ""}})),
+        ("finish_sso", "failed", json!({"words": {"language": "en", "done": "", "failed": long}})),
+        ("switch_profile", "id", json!({"id": long})),
+        ("remove_profile", "id", json!({"id": long})),
+        ("end_session", "id", json!({"id": "../admin"})),
+        ("add_chain", "name", json!({"name": long})),
+        ("rename_chain", "id", json!({"id": "../x", "name": "Riga"})),
+        ("rename_chain", "name", json!({"id": id, "name": long})),
+        ("delete_chain", "id", json!({"id": "x"})),
+        ("require_version", "chain_ids", json!({"chainIds": ["x"], "version": null})),
+        ("require_version", "chain_ids", json!({"chainIds": many(json!(id)), "version": null})),
+        ("require_version", "version", json!({"chainIds": [id], "version": long})),
+        ("admin_outlets", "search", json!({"query": admin("search", json!(long))})),
+        ("admin_outlets", "chain_id", json!({"query": admin("chain_id", json!("x"))})),
+        ("admin_pos_servers", "search", json!({"query": admin("search", json!(long))})),
+        ("add_outlet", "chain_id", json!({"chainId": "x", "texts": outlet("name", "Riga")})),
+        ("add_outlet", "name", json!({"chainId": id, "texts": outlet("name", &long)})),
+        ("add_outlet", "crm_id", json!({"chainId": id, "texts": outlet("crm_id", &long)})),
+        ("edit_outlet", "id", json!({"id": "x", "texts": outlet("name", "Riga")})),
+        ("edit_outlet", "address", json!({"id": id, "texts": outlet("address", &long)})),
+        ("edit_outlet", "time_zone", json!({"id": id, "texts": outlet("time_zone", &long)})),
+        ("delete_outlet", "id", json!({"id": "x"})),
+        ("read_import", "dialog_title", json!({"dialogTitle": long})),
+        ("add_pos_server", "outlet_id", json!({"outletId": "x", "name": "POS"})),
+        ("add_pos_server", "name", json!({"outletId": id, "name": long})),
+        ("rename_pos_server", "id", json!({"id": "x", "name": "POS"})),
+        ("rename_pos_server", "name", json!({"id": id, "name": long})),
+        ("remove_pos_server", "id", json!({"id": "x"})),
+        ("make_enrollment_code", "pos_server_id", json!({"posServerId": "x"})),
+        ("revoke_enrollment_code", "pos_server_id", json!({"posServerId": "x"})),
+        ("store_devices", "pos_server_id", json!({"posServerId": "x"})),
+        ("revoke_device", "id", json!({"id": "x"})),
+        ("users", "search", json!({"search": long, "next": null})),
+        ("users", "next", json!({"search": "", "next": long})),
+        ("add_user", "email", json!({"email": long, "name": "Anna", "admin": false})),
+        ("add_user", "name", json!({"email": "a@b.c", "name": long, "admin": false})),
+        ("edit_user", "id", json!({"id": "x", "edit": user("name", "Anna")})),
+        ("edit_user", "email", json!({"id": id, "edit": user("email", &long)})),
+        ("edit_user", "name", json!({"id": id, "edit": user("name", &long)})),
+        ("delete_user", "id", json!({"id": "x"})),
+        ("reset_password", "id", json!({"id": "x"})),
+        ("unlock_user", "id", json!({"id": "x"})),
+        ("user_sessions", "id", json!({"id": "x"})),
+        ("end_user_sessions", "id", json!({"id": "x", "session": null})),
+        ("end_user_sessions", "session", json!({"id": id, "session": "current"})),
+        ("grants", "user_id", json!({"userId": "x"})),
+        (
+            "add_grant",
+            "user_id",
+            json!({"userId": "x", "permission": "admin", "place": place("chain_id", &id)}),
+        ),
+        (
+            "add_grant",
+            "chain_id",
+            json!({"userId": id, "permission": "admin", "place": place("chain_id", "x")}),
+        ),
+        (
+            "add_grant",
+            "outlet_id",
+            json!({"userId": id, "permission": "admin", "place": place("outlet_id", "x")}),
+        ),
+        ("remove_grant", "id", json!({"id": "x"})),
+        ("audit", "actor", json!({"query": audit("actor", &long)})),
+        ("audit", "action", json!({"query": audit("action", &long)})),
+        ("audit", "next", json!({"query": audit("next", &long)})),
         ("viewer_find", "text", json!({"id": 1, "text": long, "near": 0})),
         ("view_archives", "id", json!({"archives": [archive("id", json!("/etc/passwd"))]})),
         (

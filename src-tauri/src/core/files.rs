@@ -5,19 +5,29 @@ use std::sync::Arc;
 
 use chrono::Utc;
 
+use super::session::Held;
 use super::{Core, lock};
-use crate::cloud::Cloud;
 use crate::download::{self, Pending};
 use crate::error::AppError;
 use crate::export;
 use crate::ipc::{AppEvent, Archive, CopyRequest, Download, DownloadState, ExportRequest, Exported};
 
 impl Core {
-    /// Saves an archive as `path`. Progress goes out as events; done when the file is whole and checked, or not.
-    pub(crate) async fn download(self: &Arc<Self>, archive: Archive, path: PathBuf) -> Download {
+    /// Saves an archive as `path`. Progress goes out as events; done when the file is whole and checked, or not. None
+    /// when another profile is shown meanwhile: it goes on when this one is again.
+    pub(crate) async fn download(self: &Arc<Self>, archive: Archive, path: PathBuf) -> Option<Download> {
+        self.download_in(self.hold(), archive, path).await
+    }
+
+    async fn download_in(
+        &self,
+        session: Result<Held, AppError>,
+        archive: Archive,
+        path: PathBuf,
+    ) -> Option<Download> {
         let tell = |download: &Download| self.emit(AppEvent::Download { download: download.clone() });
-        let cloud = match self.current_cloud() {
-            Ok(cloud) => cloud,
+        let Held { cloud, url, email, stop, .. } = &match session {
+            Ok(session) => session,
             Err(error) => {
                 let failed = Download {
                     id: archive.id,
@@ -28,33 +38,27 @@ impl Core {
                     error: Some(error),
                 };
                 tell(&failed);
-                return failed;
+                return Some(failed);
             }
         };
-        let (url, email) = self.user();
-        self.downloads.run(&cloud, Pending { url, email, archive, path }, tell).await
+        let pending = Pending { url: url.clone(), email: email.clone(), archive, path };
+        self.downloads.run(cloud, stop, pending, tell).await
     }
 
-    /// Goes on with what an earlier run of the app left, one after another. Each is taken up once.
-    pub(crate) fn resume_downloads(self: &Arc<Self>, cloud: &Arc<Cloud>) {
-        let (url, email) = self.user();
-        let left = self.downloads.take_left(&url, &email);
+    /// Goes on with what was left of the user who is signed in, one after another. Each is taken up once.
+    pub(crate) fn resume_downloads(self: &Arc<Self>) {
+        let Ok(session) = self.hold() else { return };
+        let left = self.downloads.take_left(&session.url, &session.email);
         if left.is_empty() {
             return;
         }
-        let (core, cloud) = (Arc::clone(self), Arc::clone(cloud));
+        let core = Arc::clone(self);
         tokio::spawn(async move {
             for pending in left {
                 let tell = |download: &Download| core.emit(AppEvent::Download { download: download.clone() });
-                core.downloads.go_on(&cloud, pending, tell).await;
+                core.downloads.go_on(&session.cloud, &session.stop, pending, tell).await;
             }
         });
-    }
-
-    /// The cloud's address and the user's e-mail there.
-    fn user(&self) -> (String, String) {
-        let session = lock(&self.session);
-        (session.url.clone().unwrap_or_default(), session.email.clone().unwrap_or_default())
     }
 
     /// Saves archives one after another into `folder`, each under a name that is free there.
@@ -63,10 +67,12 @@ impl Core {
         archives: Vec<Archive>,
         folder: &Path,
     ) -> Vec<Download> {
+        let session = self.hold();
         let mut saved = Vec::with_capacity(archives.len());
         for archive in archives {
             let name = download::safe_file_name(&archive.file_name, "zip");
-            saved.push(self.download(archive, download::free_path(&folder.join(name))).await);
+            let path = download::free_path(&folder.join(name));
+            saved.extend(self.download_in(session.clone(), archive, path).await);
         }
         saved
     }

@@ -1,6 +1,7 @@
 //! Rows on their way into the cache: gathered for a moment, then written in one transaction.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use uuid::Uuid;
 use super::{Core, lock};
 use crate::cache::{self, Cache};
 use crate::error::{AppError, LocalCode};
+use crate::ipc::Profile;
 use crate::rows::{Entry, Replaced};
 
 /// How long changes are gathered before they are written.
@@ -22,7 +24,7 @@ const GATHER: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(super) struct Persist {
     /// None when the file can't be opened: the app works without.
-    cache: Mutex<Option<Cache>>,
+    cache: Mutex<Option<(PathBuf, Cache)>>,
     waiting: Mutex<Waiting>,
     more: Notify,
 }
@@ -38,15 +40,16 @@ struct Waiting {
 }
 
 impl Core {
-    /// Opens the cache, and gives what it holds.
-    pub(super) fn open_cache(&self) -> Option<cache::Kept> {
-        let path = self.home.join(cache::FILE);
+    /// Opens the cache of a profile in place of another's, and gives what it holds.
+    pub(super) fn open_cache(&self, profile: &Profile) -> Option<cache::Kept> {
+        self.close_cache();
+        let path = profile.cache(&self.home);
         match cache::open(&path) {
             Ok(opened) => {
                 if let Some(aside) = opened.put_aside {
                     self.notice(AppError::from(LocalCode::CacheDamaged).param("path", aside.display()));
                 }
-                *lock(&self.persist.cache) = Some(opened.cache);
+                *lock(&self.persist.cache) = Some((path, opened.cache));
                 opened.kept
             }
             Err(error) => {
@@ -56,28 +59,37 @@ impl Core {
         }
     }
 
-    /// Makes the cache this user's.
-    pub(super) fn claim_cache(&self, url: &Url, me: &Me) {
-        if lock(&self.persist.cache).is_none() {
-            self.open_cache();
+    /// Makes the open cache that of `me`, or opens the profile's if it is not open.
+    pub(super) fn claim_cache(&self, profile: &Profile, url: &Url, me: &Me) {
+        let path = profile.cache(&self.home);
+        if lock(&self.persist.cache).as_ref().is_none_or(|(open, _)| *open != path) {
+            self.open_cache(profile);
         }
-        if let Some(cache) = lock(&self.persist.cache).as_mut()
+        if let Some((_, cache)) = lock(&self.persist.cache).as_mut()
             && let Err(error) = cache.claim(url, me)
         {
             tracing::warn!(%error, "the cache could not be claimed");
         }
     }
 
-    /// Removes the cache and what waited for it.
-    pub(super) fn remove_cache(&self) {
-        self.drop_unwritten();
-        *lock(&self.persist.cache) = None;
-        cache::remove(&self.home.join(cache::FILE));
+    /// Removes a profile's cache, and what waited for it.
+    pub(super) fn remove_cache(&self, profile: &Profile) {
+        let path = profile.cache(&self.home);
+        if lock(&self.persist.cache).as_ref().is_some_and(|(open, _)| *open == path) {
+            self.close_cache();
+        }
+        cache::remove(&path);
     }
 
-    /// Forgets what waits to be written, as it is another user's.
-    pub(super) fn drop_unwritten(&self) {
+    /// Closes the cache, and forgets what waits to be written: it is not for the next one.
+    fn close_cache(&self) {
+        *lock(&self.persist.cache) = None;
         *lock(&self.persist.waiting) = Waiting::default();
+    }
+
+    /// Gives the cache of a version that had no profiles to the one profile that it can be of.
+    pub(super) fn adopt_cache(&self, profile: &Profile) {
+        cache::rename(&self.home.join(cache::FILE_OF_OLD), &profile.cache(&self.home));
     }
 
     /// Has rows written soon.
@@ -101,7 +113,7 @@ impl Core {
     pub(crate) fn flush(&self) {
         let Some(as_of) = self.fleet().as_of(Utc::now()) else { return };
         let mut cache = lock(&self.persist.cache);
-        let Some(open) = cache.as_mut() else { return };
+        let Some((path, open)) = cache.as_mut() else { return };
         let (changed, removed) = {
             let mut waiting = lock(&self.persist.waiting);
             if !waiting.as_of {
@@ -113,13 +125,13 @@ impl Core {
         let changed: Vec<_> = changed.into_values().collect();
         let removed: Vec<_> = removed.into_iter().collect();
         let written = open.write(&changed, &removed, as_of);
+        let path = path.clone();
         drop(cache);
         let told = std::mem::replace(&mut lock(&self.persist.waiting).failed, written.is_err());
         if let Err(error) = written {
             tracing::warn!(%error, rows = changed.len(), "the cache could not be written");
             let is_full = error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull);
             if is_full && !told {
-                let path = self.home.join(cache::FILE);
                 self.notice(AppError::from(LocalCode::DiskFull).detail(error).param("path", path.display()));
             }
             // Kept for the next try, unless there is something newer by now.

@@ -4,17 +4,21 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::Utc;
+use tillwatch_protocol::error::ErrorCode;
 use tillwatch_protocol::ids::UserId;
-use tillwatch_protocol::rest::session::Me;
+use tillwatch_protocol::rest::session::{Me, Permission, Tokens};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use url::Url;
 
+use super::admin::Registry;
 use super::{Core, lock};
 use crate::cloud::{Cloud, address, fingerprint};
 use crate::error::{AppError, LocalCode};
 use crate::events;
-use crate::ipc::{AppEvent, ConnectionState, Session, SessionState};
+use crate::ipc::{AppEvent, ConnectionState, Profile, Session, SessionState, UserSession};
 use crate::rows::Access;
 use crate::secrets::Secrets;
 
@@ -27,37 +31,48 @@ const SIGN_OUT_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct SignedIn {
     pub(super) cloud: Arc<Cloud>,
     pub(super) user_id: Option<UserId>,
+    profile: Profile,
     url: Url,
-    email: String,
     reload: mpsc::Sender<events::Reload>,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
+    /// The downloads under way.
+    downloads: TaskTracker,
+}
+
+/// What a download needs of the session that it was begun in. The session's end waits until it is dropped.
+#[derive(Clone)]
+pub(super) struct Held {
+    pub(super) cloud: Arc<Cloud>,
+    /// The cloud's address.
+    pub(super) url: String,
+    /// The user's e-mail there.
+    pub(super) email: String,
+    /// When it ends, what is under way has to be left for when it goes on.
+    pub(super) stop: CancellationToken,
+    _under_way: TaskTrackerToken,
 }
 
 impl Core {
     /// Shows the last known rows and goes on with the last session, if there is one. Must be called in a runtime.
     pub(crate) fn start(self: &Arc<Self>) {
+        self.sweep_viewing();
         tokio::spawn(Arc::clone(self).tell_of_rows());
         tokio::spawn(Arc::clone(self).write_cache());
-        self.sweep_viewing();
-        let settings = self.preferences.settings();
-        let kept = self.open_cache();
-        let url = settings.last_url.and_then(|url| address::normalise(&url).ok());
-        let (Some(url), Some(email)) = (url, settings.last_email) else {
+        let Some(profile) = self.current_profile() else {
             self.started.send_replace(true);
             return;
         };
-        let kept = kept.filter(|kept| kept.url == url && kept.me.user.email == email);
-        let me = kept.map(|kept| {
-            let mut fleet = self.fleet();
-            fleet.set_access(Access::from(&kept.me));
-            fleet.restore(kept.entries, kept.texts, kept.as_of);
-            kept.me
-        });
-        self.rows_changed();
+        self.adopt_cache(&profile);
+        let me = self.show_kept(&profile);
         let core = Arc::clone(self);
         tokio::spawn(async move {
-            core.resume(url, email, me).await;
+            let turn = core.turn.lock().await;
+            // Somebody may have been faster at the keyboard.
+            if lock(&core.signed_in).is_none() {
+                core.resume(profile, me).await;
+            }
+            drop(turn);
             core.started.send_replace(true);
         });
     }
@@ -70,34 +85,42 @@ impl Core {
         lock(&self.session).clone()
     }
 
-    /// Signs in, shows that user's rows and keeps them live.
+    /// Signs in by password, shows that user's rows and keeps them live.
     pub(crate) async fn sign_in(
         self: &Arc<Self>,
         url: &str,
         email: &str,
         password: String,
     ) -> Result<Session, AppError> {
-        let _turn = self.turn.lock().await;
+        let turn = self.turn.lock().await;
         let url = address::normalise(url)?;
-        let cloud = self.cloud(&url, email.trim())?;
+        let cloud = self.stranger(&url)?;
         cloud.probe().await?;
         let tokens = cloud.sign_in(email.trim(), password).await?;
-        let me = cloud.me().await?;
-        self.stop().await;
+        self.enter(&turn, url, tokens).await
+    }
+
+    /// Takes a session that was just begun, in place of the one before, if there was one.
+    pub(super) async fn enter(
+        self: &Arc<Self>,
+        _turn: &tokio::sync::MutexGuard<'_, ()>,
+        url: Url,
+        tokens: Tokens,
+    ) -> Result<Session, AppError> {
         let email = tokens.user.email.clone();
-        self.preferences.save_sign_in(&url, &email)?;
+        let cloud = self.cloud(&url, &email)?;
+        cloud.adopt(&tokens).await;
+        let me = cloud.me().await?;
+        self.cancel_sso();
+        self.stop().await;
+        let profile = Profile::new(&url, &email, &me.user.name);
+        self.preferences.use_profile(profile.clone())?;
         let mut keeping =
-            tokio::spawn(keep_token(self.secrets.clone(), url.clone(), email.clone(), tokens.refresh_token));
+            tokio::spawn(keep_token(self.secrets.clone(), url.clone(), email, tokens.refresh_token));
         let kept = tokio::time::timeout(KEYCHAIN_PATIENCE, &mut keeping).await;
-        self.take_place(&url, &me);
-        let session = Session {
-            state: SessionState::SignedIn,
-            url: Some(url.to_string()),
-            email: Some(email.clone()),
-            name: Some(me.user.name.clone()),
-            admin: me.user.admin,
-            remembered: matches!(kept, Ok(Ok(true))),
-        };
+        self.take_place(&profile, &url, &me);
+        let remembered = matches!(kept, Ok(Ok(true)));
+        let session = session_of(&profile, Some(&me), SessionState::SignedIn, remembered);
         self.set_session(session.clone());
         if kept.is_err() {
             // It asks the user for a password of its own: the rows don't wait for that.
@@ -105,16 +128,30 @@ impl Core {
             tokio::spawn(async move {
                 let kept = keeping.await.is_ok_and(|kept| kept);
                 let now = lock(&core.session).clone();
-                if kept
-                    && now.state == SessionState::SignedIn
-                    && (&now.url, &now.email) == (&session.url, &session.email)
-                {
+                if kept && now.state == SessionState::SignedIn && now.profile == session.profile {
                     core.set_session(Session { remembered: true, ..now });
                 }
             });
         }
-        self.go_live(cloud, url, email, Some(me.user.id));
+        self.go_live(cloud, profile, url, Some(me.user.id));
         Ok(session)
+    }
+
+    /// Shows another profile's rows and goes on with its session. Nobody is signed out: the one before can be
+    /// gone back to.
+    pub(crate) async fn switch_profile(self: &Arc<Self>, id: &str) -> Result<Session, AppError> {
+        let _turn = self.turn.lock().await;
+        let profile = self.preferences.profile(id).ok_or(ErrorCode::NotFound)?;
+        let before = lock(&self.session).clone();
+        if before.state == SessionState::SignedIn && before.profile.as_deref() == Some(id) {
+            return Ok(before);
+        }
+        self.stop().await;
+        self.preferences.use_profile(profile.clone())?;
+        self.forget_shown();
+        let me = self.show_kept(&profile);
+        self.resume(profile, me).await;
+        Ok(lock(&self.session).clone())
     }
 
     /// Pins a certificate for a cloud.
@@ -126,31 +163,63 @@ impl Core {
         self.preferences.save_pin(&url, sha256)
     }
 
-    /// Ends the session, and forgets the rows and the tokens.
+    /// Ends the session of the profile that is shown, and forgets its rows and tokens. Other profiles stay as they
+    /// are.
     pub(crate) async fn sign_out(&self) -> Result<(), AppError> {
         let _turn = self.turn.lock().await;
-        self.downloads.cancel_all();
-        self.downloads.forget_left().await;
-        self.close_any_viewer();
-        let settings = self.preferences.settings();
-        let kept_as =
-            settings.last_url.and_then(|url| address::normalise(&url).ok()).zip(settings.last_email);
-        if let Some(cloud) = self.stop().await {
-            match tokio::time::timeout(SIGN_OUT_PATIENCE, cloud.sign_out()).await {
-                Ok(Ok(())) => {}
-                // Without the cloud the session ends here only; there it ends by its own time.
-                Ok(Err(error)) => tracing::info!(%error, "the cloud was not told of the sign-out"),
-                Err(_) => tracing::info!("the cloud was too slow to be told of the sign-out"),
-            }
+        match self.current_profile() {
+            Some(profile) => self.leave(&profile).await,
+            None => Ok(()),
         }
-        self.remove_cache();
-        self.fleet().clear();
-        lock(&self.jobs).clear();
+    }
+
+    /// Signs a profile out and forgets it.
+    pub(crate) async fn remove_profile(&self, id: &str) -> Result<(), AppError> {
+        let _turn = self.turn.lock().await;
+        let Some(profile) = self.preferences.profile(id) else { return Ok(()) };
+        if self.current_profile().is_some_and(|current| current.id == profile.id) {
+            self.leave(&profile).await?;
+        } else if let Some(url) = profile.address() {
+            let cloud = self.cloud(&url, &profile.email)?;
+            if let Some(token) = self.kept_token(&url, &profile.email).await {
+                cloud.resume(token).await;
+                end_in_cloud(&cloud).await;
+            }
+            self.downloads.forget_left(&profile.url, &profile.email).await;
+            self.remove_cache(&profile);
+            self.forget_token(url, profile.email).await?;
+        }
+        self.preferences.remove_profile(id)
+    }
+
+    /// The user's sessions at the cloud.
+    pub(crate) async fn sessions(&self) -> Result<Vec<UserSession>, AppError> {
+        Ok(self.current_cloud()?.sessions().await?.into_iter().map(UserSession::from).collect())
+    }
+
+    /// Ends one of them; not the one of this window, which signing out ends.
+    pub(crate) async fn end_session(&self, id: &str) -> Result<(), AppError> {
+        self.current_cloud()?.end_session(id.parse().map_err(|_| ErrorCode::NotFound)?).await
+    }
+
+    /// Ends what there is of the profile that is shown, and shows that nobody is signed in.
+    async fn leave(&self, profile: &Profile) -> Result<(), AppError> {
+        self.downloads.cancel_all();
+        let cloud = self.stop().await;
+        self.downloads.forget_left(&profile.url, &profile.email).await;
+        if let Some(cloud) = cloud {
+            end_in_cloud(&cloud).await;
+        }
+        self.remove_cache(profile);
+        self.forget_shown();
         self.rows_changed();
+        let left = self.preferences.leave_profile();
         self.set_session(Session::signed_out());
         self.set_connection(ConnectionState::SignedOut);
-        let Some((url, email)) = kept_as else { return Ok(()) };
-        self.forget_token(url, email).await
+        if let Some(url) = profile.address() {
+            self.forget_token(url, profile.email.clone()).await?;
+        }
+        left
     }
 
     /// Loads everything anew.
@@ -168,6 +237,19 @@ impl Core {
         signed_in.as_ref().map(|signed_in| Arc::clone(&signed_in.cloud)).ok_or(LocalCode::SessionEnded.into())
     }
 
+    /// The session, for a download.
+    pub(super) fn hold(&self) -> Result<Held, AppError> {
+        let signed_in = lock(&self.signed_in);
+        let signed_in = signed_in.as_ref().ok_or(LocalCode::SessionEnded)?;
+        Ok(Held {
+            cloud: Arc::clone(&signed_in.cloud),
+            url: signed_in.profile.url.clone(),
+            email: signed_in.profile.email.clone(),
+            stop: signed_in.stop.clone(),
+            _under_way: signed_in.downloads.token(),
+        })
+    }
+
     /// Who is signed in, as far as it is known.
     pub(super) fn user_id(&self) -> Option<UserId> {
         lock(&self.signed_in).as_ref().and_then(|signed_in| signed_in.user_id)
@@ -177,12 +259,23 @@ impl Core {
     pub(crate) fn set_me(&self, me: &Me) {
         if let Some(signed_in) = lock(&self.signed_in).as_mut() {
             signed_in.user_id = Some(me.user.id);
-            self.claim_cache(&signed_in.url, me);
+            self.claim_cache(&signed_in.profile, &signed_in.url, me);
+            if signed_in.profile.name != me.user.name {
+                signed_in.profile.name.clone_from(&me.user.name);
+                if let Err(error) = self.preferences.use_profile(signed_in.profile.clone()) {
+                    tracing::warn!(%error, "the user's new name is not kept");
+                }
+            }
         }
         self.fleet().set_access(Access::from(me));
         let session = {
             let session = lock(&self.session);
-            Session { name: Some(me.user.name.clone()), admin: me.user.admin, ..session.clone() }
+            Session {
+                name: Some(me.user.name.clone()),
+                admin: me.user.admin,
+                administers: administers(me),
+                ..session.clone()
+            }
         };
         self.set_session(session);
     }
@@ -196,16 +289,62 @@ impl Core {
         self.set_session(session);
         self.set_connection(ConnectionState::SessionEnded);
         // Worth nothing any more, and gone for good only when the keychain says so: not worth a word to the user.
-        if let Err(error) = self.forget_token(signed_in.url, signed_in.email).await {
+        if let Err(error) = self.forget_token(signed_in.url, signed_in.profile.email).await {
             tracing::info!(%error, "the ended session's token stays in the keychain");
         }
     }
 
-    async fn resume(self: &Arc<Self>, url: Url, email: String, me: Option<Me>) {
-        let _turn = self.turn.lock().await;
-        let (secrets, of, whom) = (self.secrets.clone(), url.clone(), email.clone());
-        let token = tokio::task::spawn_blocking(move || secrets.find(&of, &whom)).await;
-        let token = match token {
+    /// The profile that is shown, or was last.
+    fn current_profile(&self) -> Option<Profile> {
+        self.preferences.profile(&self.preferences.profiles().current?)
+    }
+
+    /// Forgets what the window was shown of a profile: it is not for the next one.
+    fn forget_shown(&self) {
+        self.fleet().clear();
+        lock(&self.jobs).clear();
+        *lock(&self.registry) = Registry::default();
+        self.close_any_viewer();
+    }
+
+    /// Shows the last known rows of a profile, and tells of whom they are; none when there are none.
+    fn show_kept(&self, profile: &Profile) -> Option<Me> {
+        let kept = self.open_cache(profile).filter(|kept| kept.url.as_str() == profile.url);
+        let me = kept.map(|kept| {
+            let mut fleet = self.fleet();
+            fleet.set_access(Access::from(&kept.me));
+            fleet.restore(kept.entries, kept.texts, kept.as_of);
+            kept.me
+        });
+        self.rows_changed();
+        me
+    }
+
+    /// Goes on with the session of a profile, if its token was kept.
+    async fn resume(self: &Arc<Self>, profile: Profile, me: Option<Me>) {
+        let Some(url) = profile.address() else { return };
+        let token = self.kept_token(&url, &profile.email).await;
+        match (token, self.cloud(&url, &profile.email)) {
+            (Some(token), Ok(cloud)) => {
+                cloud.resume(token).await;
+                self.set_session(session_of(&profile, me.as_ref(), SessionState::SignedIn, true));
+                self.go_live(cloud, profile, url, me.map(|me| me.user.id));
+            }
+            (_, _) if me.is_some() => {
+                self.set_session(session_of(&profile, me.as_ref(), SessionState::Expired, false));
+                self.set_connection(ConnectionState::SessionEnded);
+            }
+            (_, _) => {
+                self.set_session(session_of(&profile, None, SessionState::SignedOut, false));
+                self.set_connection(ConnectionState::SignedOut);
+            }
+        }
+    }
+
+    /// The token that the keychain has for this user; none if it has none or can't be asked.
+    async fn kept_token(&self, url: &Url, email: &str) -> Option<String> {
+        let (secrets, of, whom) = (self.secrets.clone(), url.clone(), email.to_owned());
+        match tokio::task::spawn_blocking(move || secrets.find(&of, &whom)).await {
             Ok(Ok(token)) => token,
             Ok(Err(error)) => {
                 tracing::info!(%error, "no sign-in was kept");
@@ -215,31 +354,12 @@ impl Core {
                 tracing::error!(%error, "asking the keychain failed");
                 None
             }
-        };
-        // Somebody was faster at the keyboard.
-        if lock(&self.signed_in).is_some() {
-            return;
         }
-        let session = Session {
-            state: SessionState::SignedIn,
-            url: Some(url.to_string()),
-            email: Some(email.clone()),
-            name: me.as_ref().map(|me| me.user.name.clone()),
-            admin: me.as_ref().is_some_and(|me| me.user.admin),
-            remembered: true,
-        };
-        match (token, self.cloud(&url, &email)) {
-            (Some(token), Ok(cloud)) => {
-                cloud.resume(token).await;
-                self.set_session(session);
-                self.go_live(cloud, url, email, me.map(|me| me.user.id));
-            }
-            (_, _) if me.is_some() => {
-                self.set_session(Session { state: SessionState::Expired, remembered: false, ..session });
-                self.set_connection(ConnectionState::SessionEnded);
-            }
-            (_, _) => {}
-        }
+    }
+
+    /// The cloud as somebody sees it who has not signed in.
+    pub(super) fn stranger(&self, url: &Url) -> Result<Cloud, AppError> {
+        Cloud::new(url.clone(), self.preferences.pin(url), |_| {})
     }
 
     fn cloud(&self, url: &Url, email: &str) -> Result<Arc<Cloud>, AppError> {
@@ -260,37 +380,41 @@ impl Core {
     }
 
     /// Makes the rows and the cache those of this user.
-    fn take_place(&self, url: &Url, me: &Me) {
-        let before = lock(&self.session).clone();
-        let is_same = before.url.as_deref() == Some(url.as_str())
-            && before.email.as_deref() == Some(me.user.email.as_str());
-        if !is_same {
-            self.drop_unwritten();
-            self.fleet().clear();
-            lock(&self.jobs).clear();
+    fn take_place(&self, profile: &Profile, url: &Url, me: &Me) {
+        if lock(&self.session).profile.as_ref() != Some(&profile.id) {
+            self.forget_shown();
+            self.show_kept(profile);
         }
-        self.claim_cache(url, me);
+        self.claim_cache(profile, url, me);
         self.fleet().set_access(Access::from(me));
         self.rows_changed();
     }
 
-    fn go_live(self: &Arc<Self>, cloud: Arc<Cloud>, url: Url, email: String, user_id: Option<UserId>) {
+    fn go_live(self: &Arc<Self>, cloud: Arc<Cloud>, profile: Profile, url: Url, user_id: Option<UserId>) {
         let stop = CancellationToken::new();
         let (reload, reloads) = mpsc::channel(8);
         self.set_connection(ConnectionState::Connecting);
         let mut signed_in = lock(&self.signed_in);
         let task = tokio::spawn(events::run(Arc::clone(self), Arc::clone(&cloud), reloads, stop.clone()));
-        *signed_in = Some(SignedIn { cloud, user_id, url, email, reload, stop, task });
+        let downloads = TaskTracker::new();
+        *signed_in = Some(SignedIn { cloud, user_id, profile, url, reload, stop, task, downloads });
     }
 
-    /// Stops following the cloud that the user is signed in to; nothing comes from it any more afterwards.
+    /// Stops following the cloud that the user is signed in to; nothing comes from it any more afterwards. Downloads
+    /// stay in the journal and go on when the profile is shown again.
     async fn stop(&self) -> Option<Arc<Cloud>> {
         let signed_in = lock(&self.signed_in).take()?;
         signed_in.stop.cancel();
         if let Err(error) = signed_in.task.await {
             tracing::error!(%error, "following the cloud failed");
         }
+        // What went on would renew the tokens behind the back of the next session of this profile.
+        self.close_any_viewer();
+        signed_in.downloads.close();
+        signed_in.downloads.wait().await;
         self.set_live(false, Utc::now());
+        // What was heard last is written while the rows are still this profile's.
+        self.flush();
         Some(signed_in.cloud)
     }
 
@@ -314,6 +438,35 @@ impl Core {
             *current = session.clone();
         }
         self.emit(AppEvent::Session { session });
+    }
+}
+
+/// What the window is told of a profile's session.
+fn session_of(profile: &Profile, me: Option<&Me>, state: SessionState, remembered: bool) -> Session {
+    Session {
+        state,
+        profile: Some(profile.id.clone()),
+        url: Some(profile.url.clone()),
+        email: Some(profile.email.clone()),
+        name: Some(me.map_or_else(|| profile.name.clone(), |me| me.user.name.clone())),
+        admin: me.is_some_and(|me| me.user.admin),
+        administers: me.is_some_and(administers),
+        remembered,
+    }
+}
+
+/// Whether the user administers anything, as the cloud sees it: for single outlets the permission means nothing.
+fn administers(me: &Me) -> bool {
+    let chains = me.chains.iter().flat_map(|chain| &chain.permissions);
+    me.user.admin || me.everywhere.iter().chain(chains).any(|permission| *permission == Permission::Admin)
+}
+
+/// Tells the cloud that a session is over. Without the cloud it ends there by its own time.
+async fn end_in_cloud(cloud: &Cloud) {
+    match tokio::time::timeout(SIGN_OUT_PATIENCE, cloud.sign_out()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::info!(%error, "the cloud was not told of the sign-out"),
+        Err(_) => tracing::info!("the cloud was too slow to be told of the sign-out"),
     }
 }
 

@@ -1,8 +1,11 @@
 //! The core against a cloud of its own: real sockets, a real cache, no window.
 
+mod admin;
 mod cloud;
 mod downloads;
+mod profiles;
 mod session;
+mod sso;
 mod store;
 mod viewer;
 

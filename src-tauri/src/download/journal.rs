@@ -26,6 +26,12 @@ pub(crate) struct Pending {
     pub(crate) path: PathBuf,
 }
 
+impl Pending {
+    fn is_of(&self, url: &str, email: &str) -> bool {
+        self.url == url && self.email == email
+    }
+}
+
 /// The downloads under way, in memory and on the disk.
 #[derive(Debug)]
 pub(super) struct Journal {
@@ -36,7 +42,7 @@ pub(super) struct Journal {
 #[derive(Debug, Default)]
 struct State {
     all: Vec<Pending>,
-    /// Those that an earlier run of the app left and nobody has taken up yet.
+    /// Those that an earlier run of the app, or the end of a session, left and nobody has taken up yet.
     left: Vec<Pending>,
 }
 
@@ -75,24 +81,28 @@ impl Journal {
         self.write(&state);
     }
 
-    /// Those of a user that an earlier run of the app left; each is given once.
+    /// Leaves a download that has begun for when its user goes on.
+    pub(super) fn leave(&self, pending: Pending) {
+        lock(&self.pending).left.push(pending);
+    }
+
+    /// Those of a user that were left; each is given once.
     pub(super) fn take_left(&self, url: &str, email: &str) -> Vec<Pending> {
         let mut state = lock(&self.pending);
         let (taken, left) =
-            std::mem::take(&mut state.left).into_iter().partition(|one| one.url == url && one.email == email);
+            std::mem::take(&mut state.left).into_iter().partition(|one| one.is_of(url, email));
         state.left = left;
         taken
     }
 
-    /// Forgets what was left, and removes what arrived of it.
-    pub(super) async fn forget_left(&self) {
-        let left = {
+    /// Forgets what was left of a user, and removes what arrived of it.
+    pub(super) async fn forget_left(&self, url: &str, email: &str) {
+        let left = self.take_left(url, email);
+        {
             let mut state = lock(&self.pending);
-            let left = std::mem::take(&mut state.left);
             state.all.retain(|pending| !left.contains(pending));
             self.write(&state);
-            left
-        };
+        }
         for pending in left {
             remove(&Target::new(pending.path).part).await;
         }

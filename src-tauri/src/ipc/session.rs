@@ -35,10 +35,6 @@ pub struct Settings {
     pub notifications: bool,
     /// Whether closing the window leaves the app in the tray.
     pub close_to_tray: bool,
-    /// The cloud that was last signed in to.
-    pub last_url: Option<String>,
-    /// As whom.
-    pub last_email: Option<String>,
     /// The columns in their order; empty before the user changed any.
     pub columns: Vec<ColumnSetting>,
     /// The filters and the order that were on last.
@@ -58,8 +54,6 @@ impl Default for Settings {
             times: Times::Viewer,
             notifications: true,
             close_to_tray: false,
-            last_url: None,
-            last_email: None,
             columns: Vec::new(),
             query: None,
             views: Vec::new(),
@@ -141,6 +135,8 @@ pub struct SavedView {
 pub struct Session {
     /// Whether somebody is.
     pub state: SessionState,
+    /// Which profile it is.
+    pub profile: Option<String>,
     /// The cloud's address.
     pub url: Option<String>,
     /// The user's e-mail.
@@ -149,6 +145,8 @@ pub struct Session {
     pub name: Option<String>,
     /// Whether the user may do everything everywhere.
     pub admin: bool,
+    /// Whether the user administers anything: all of it as an admin, or single chains.
+    pub administers: bool,
     /// Whether the sign-in is kept in the system's keychain and so outlives the app.
     pub remembered: bool,
 }
@@ -158,13 +156,37 @@ impl Session {
     pub fn signed_out() -> Self {
         Self {
             state: SessionState::SignedOut,
+            profile: None,
             url: None,
             email: None,
             name: None,
             admin: false,
+            administers: false,
             remembered: false,
         }
     }
+}
+
+/// A user of a cloud who has signed in on this computer. Each has rows and a sign-in of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Profile {
+    /// By which commands name it.
+    pub id: String,
+    /// The cloud's address.
+    pub url: String,
+    /// The user's e-mail.
+    pub email: String,
+    /// What the user is called.
+    pub name: String,
+}
+
+/// The profiles of this computer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Profiles {
+    /// All of them, the one that was used last first.
+    pub items: Vec<Profile>,
+    /// The one that the window shows, or showed last.
+    pub current: Option<String>,
 }
 
 /// Whether somebody is signed in.

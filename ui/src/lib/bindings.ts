@@ -15,8 +15,32 @@ export const commands = {
 	signIn: (url: string, email: string, password: string) => typedError<Session, AppError>(__TAURI_INVOKE("sign_in", { url, email, password })),
 	/**  Pins the certificate with this fingerprint, and no other, for the cloud at this address. */
 	trustCertificate: (url: string, sha256: string) => typedError<null, AppError>(__TAURI_INVOKE("trust_certificate", { url, sha256 })),
-	/**  Ends the session here and in the cloud, and removes the cached rows and the kept sign-in. */
+	/**
+	 *  Ends the session here and in the cloud, and removes the profile's cached rows and kept sign-in; other profiles
+	 *  stay as they are.
+	 */
 	signOut: () => typedError<null, AppError>(__TAURI_INVOKE("sign_out")),
+	/**  By whom one can sign in at this address besides a password. */
+	ssoProviders: (url: string) => typedError<SsoProvider[], AppError>(__TAURI_INVOKE("sso_providers", { url })),
+	/**  Starts to sign in by a provider, and opens its page in the system's browser. [`finish_sso`] waits for the rest. */
+	startSso: (url: string, provider: string) => typedError<SsoTry, AppError>(__TAURI_INVOKE("start_sso", { url, provider })),
+	/**
+	 *  Waits until the user has signed in in the browser, which shows `words` at the end: at most until the try's
+	 *  `expires_at`. `sso_canceled` when it was given up.
+	 */
+	finishSso: (words: SsoWords) => typedError<Session, AppError>(__TAURI_INVOKE("finish_sso", { words })),
+	/**  Gives up the sign-in that waits for the browser. */
+	cancelSso: () => typedError<null, AppError>(__TAURI_INVOKE("cancel_sso")),
+	/**  Who signed in on this computer. */
+	profiles: () => typedError<Profiles, AppError>(__TAURI_INVOKE("profiles")),
+	/**  Shows another profile. Nobody is signed out; where the profile's sign-in was not kept, the session says so. */
+	switchProfile: (id: string) => typedError<Session, AppError>(__TAURI_INVOKE("switch_profile", { id })),
+	/**  Signs a profile out, and removes its cached rows, its kept sign-in and itself. */
+	removeProfile: (id: string) => typedError<null, AppError>(__TAURI_INVOKE("remove_profile", { id })),
+	/**  The user's sessions, newest first. */
+	sessions: () => typedError<UserSession[], AppError>(__TAURI_INVOKE("sessions")),
+	/**  Ends one of the user's sessions. */
+	endSession: (id: string) => typedError<null, AppError>(__TAURI_INVOKE("end_session", { id })),
 	/**  What the About box says. */
 	appInfo: () => typedError<AppInfo, AppError>(__TAURI_INVOKE("app_info")),
 	/**  What the user chose. */
@@ -109,6 +133,74 @@ export const commands = {
 	 *  dialog was dismissed.
 	 */
 	exportExcel: (request: ExportRequest) => typedError<Exported | null, AppError>(__TAURI_INVOKE("export_excel", { request })),
+	/**  The chains that the user administers, by name. */
+	adminChains: () => typedError<AdminChain[], AppError>(__TAURI_INVOKE("admin_chains")),
+	/**  Makes a chain. */
+	addChain: (name: string) => typedError<AdminChain, AppError>(__TAURI_INVOKE("add_chain", { name })),
+	/**  Gives a chain another name. */
+	renameChain: (id: string, name: string) => typedError<AdminChain, AppError>(__TAURI_INVOKE("rename_chain", { id, name })),
+	/**  Deletes a chain without outlets. */
+	deleteChain: (id: string) => typedError<null, AppError>(__TAURI_INVOKE("delete_chain", { id })),
+	/**
+	 *  Sets the version below which the POS servers of these chains need an update, or with null none any more. Each chain
+	 *  says for itself whether it was set.
+	 */
+	requireVersion: (chainIds: string[], version: string | null) => typedError<VersionSet[], AppError>(__TAURI_INVOKE("require_version", { chainIds, version })),
+	/**  The first outlets that match, by chain and name. */
+	adminOutlets: (query: AdminQuery) => typedError<OutletPage, AppError>(__TAURI_INVOKE("admin_outlets", { query })),
+	/**  Makes an outlet. */
+	addOutlet: (chainId: string, texts: OutletTexts) => typedError<AdminOutlet, AppError>(__TAURI_INVOKE("add_outlet", { chainId, texts })),
+	/**  Changes an outlet. */
+	editOutlet: (id: string, texts: OutletTexts) => typedError<AdminOutlet, AppError>(__TAURI_INVOKE("edit_outlet", { id, texts })),
+	/**  Deletes an outlet without POS servers. */
+	deleteOutlet: (id: string) => typedError<null, AppError>(__TAURI_INVOKE("delete_outlet", { id })),
+	/**
+	 *  Reads a file with outlets that the user chooses: what is in it, and what is wrong with it. Nothing is sent; null when the
+	 *  dialog was dismissed.
+	 */
+	readImport: (dialogTitle: string) => typedError<ImportPreview | null, AppError>(__TAURI_INVOKE("read_import", { dialogTitle })),
+	/**  Imports the file that was read last, all of it or nothing. */
+	importOutlets: () => typedError<ImportResult, AppError>(__TAURI_INVOKE("import_outlets")),
+	/**  The first POS servers that match, by chain, outlet and name. */
+	adminPosServers: (query: AdminQuery) => typedError<PosServerPage, AppError>(__TAURI_INVOKE("admin_pos_servers", { query })),
+	/**  Makes a POS server. */
+	addPosServer: (outletId: string, name: string) => typedError<AdminPosServer, AppError>(__TAURI_INVOKE("add_pos_server", { outletId, name })),
+	/**  Gives a POS server another name. */
+	renamePosServer: (id: string, name: string) => typedError<AdminPosServer, AppError>(__TAURI_INVOKE("rename_pos_server", { id, name })),
+	/**  Removes a POS server: its link closes, its jobs end, its archives go. */
+	removePosServer: (id: string) => typedError<null, AppError>(__TAURI_INVOKE("remove_pos_server", { id })),
+	/**  Makes a code by which a store's connector enrolls. It is told this once; one that waited to be used dies. */
+	makeEnrollmentCode: (posServerId: string) => typedError<EnrollmentCode, AppError>(__TAURI_INVOKE("make_enrollment_code", { posServerId })),
+	/**  Revokes the code that waits to be used. */
+	revokeEnrollmentCode: (posServerId: string) => typedError<null, AppError>(__TAURI_INVOKE("revoke_enrollment_code", { posServerId })),
+	/**  The identities that connectors of a POS server have had, newest first. */
+	storeDevices: (posServerId: string) => typedError<StoreDevice[], AppError>(__TAURI_INVOKE("store_devices", { posServerId })),
+	/**  Revokes an identity: its link closes, and the store needs a new code. */
+	revokeDevice: (id: string) => typedError<null, AppError>(__TAURI_INVOKE("revoke_device", { id })),
+	/**  Users by e-mail, a hundred at a time. */
+	users: (search: string, next: string | null) => typedError<UserPage, AppError>(__TAURI_INVOKE("users", { search, next })),
+	/**  Makes a user. The password is made up and told this once. */
+	addUser: (email: string, name: string, admin: boolean) => typedError<CreatedUser, AppError>(__TAURI_INVOKE("add_user", { email, name, admin })),
+	/**  Changes a user. */
+	editUser: (id: string, edit: UserEdit) => typedError<AdminUser, AppError>(__TAURI_INVOKE("edit_user", { id, edit })),
+	/**  Deletes a user with their sessions and permissions. */
+	deleteUser: (id: string) => typedError<null, AppError>(__TAURI_INVOKE("delete_user", { id })),
+	/**  Gives a user another password, told this once, and signs them out everywhere. */
+	resetPassword: (id: string) => typedError<string, AppError>(__TAURI_INVOKE("reset_password", { id })),
+	/**  Lets a user try passwords again who gave ten wrong ones. */
+	unlockUser: (id: string) => typedError<AdminUser, AppError>(__TAURI_INVOKE("unlock_user", { id })),
+	/**  The sessions of a user, newest first. */
+	userSessions: (id: string) => typedError<UserSession[], AppError>(__TAURI_INVOKE("user_sessions", { id })),
+	/**  Ends one session of a user, or with null all of them. */
+	endUserSessions: (id: string, session: string | null) => typedError<null, AppError>(__TAURI_INVOKE("end_user_sessions", { id, session })),
+	/**  What a user may do where, oldest first. */
+	grants: (userId: string) => typedError<Grant[], AppError>(__TAURI_INVOKE("grants", { userId })),
+	/**  Grants a permission. */
+	addGrant: (userId: string, permission: Permission, place: GrantPlace) => typedError<Grant, AppError>(__TAURI_INVOKE("add_grant", { userId, permission, place })),
+	/**  Takes a permission away. */
+	removeGrant: (id: string) => typedError<null, AppError>(__TAURI_INVOKE("remove_grant", { id })),
+	/**  Entries of the audit trail, newest first, a hundred at a time. */
+	audit: (query: AuditQuery) => typedError<AuditPage, AppError>(__TAURI_INVOKE("audit", { query })),
 };
 
 /* Types */
@@ -120,6 +212,82 @@ export type ActiveJob = {
 	kind: JobKind,
 	/**  How far it is. */
 	state: JobState,
+};
+
+/**  A chain. */
+export type AdminChain = {
+	/**  The chain's id. */
+	id: string,
+	/**  What the chain is called. */
+	name: string,
+	/**  The version below which its POS servers need an update. */
+	required_version: string | null,
+	/**  How many outlets it has. */
+	outlets: number,
+	/**  How many POS servers they have. */
+	pos_servers: number,
+};
+
+/**  An outlet. */
+export type AdminOutlet = {
+	/**  The outlet's id. */
+	id: string,
+	/**  Whose it is. */
+	chain_id: string,
+	/**  What the chain is called. */
+	chain: string,
+	/**  How many POS servers it has. */
+	pos_servers: number,
+} & OutletTexts;
+
+/**  A POS server. */
+export type AdminPosServer = {
+	/**  Its id. */
+	id: string,
+	/**  What it is called. */
+	name: string,
+	/**  Whose it is. */
+	chain_id: string,
+	/**  What the chain is called. */
+	chain: string,
+	/**  Where it stands. */
+	outlet_id: string,
+	/**  What the outlet is called. */
+	outlet: string,
+	/**  The organisation's own id for the outlet. */
+	crm_id: string,
+	/**  When its connector got the identity that is valid now; null when there is none. */
+	enrolled_at: string | null,
+	/**  Until when the code is good that waits to be used; null when there is none. */
+	code_expires_at: string | null,
+};
+
+/**  Which chain, and words that have to be found. */
+export type AdminQuery = {
+	/**  Only of this chain. */
+	chain_id: string | null,
+	/**  In any text, whatever the case. */
+	search: string,
+	/**  How many at most. */
+	limit: number,
+	/**  Whether the cloud is asked; otherwise what it said last will do. */
+	fresh: boolean,
+};
+
+/**  A user. */
+export type AdminUser = {
+	/**  The user's id. */
+	id: string,
+	/**  By which the user signs in. */
+	email: string,
+	/**  What the user is called. */
+	name: string,
+	/**  May do everything everywhere. */
+	admin: boolean,
+	/**  Since when the user may not sign in; null when they may. */
+	disabled_at: string | null,
+	/**  Until when nobody may try the user's password, after ten wrong ones. */
+	locked_until: string | null,
 };
 
 /**  A failure that the window explains. */
@@ -203,6 +371,48 @@ export type Archive = {
 	expires_at: string,
 };
 
+/**  An entry of the audit trail. */
+export type AuditEntry = {
+	/**  Its number. */
+	seq: number,
+	/**  When. */
+	at: string,
+	/**  Who: `user:<id>`, `command_line`, `system` and the like. */
+	actor: string,
+	/**  The actor's name, when it is a user who is still there. */
+	actor_name: string | null,
+	/**  What was done, such as `session.started`. */
+	action: string,
+	/**  To what, such as `pos_server:<id>`. */
+	target: string,
+	/**  What that is called, if it is on the status page. */
+	target_name: string | null,
+	/**  What belongs to it: names and what they stand for. */
+	details: ([string, string])[],
+};
+
+/**  Entries, newest first. */
+export type AuditPage = {
+	/**  They. */
+	items: AuditEntry[],
+	/**  Asks for the next ones; null when these are the last. */
+	next: string | null,
+};
+
+/**  Which entries of the audit trail. */
+export type AuditQuery = {
+	/**  Only by this actor, such as `user:<id>`. */
+	actor: string | null,
+	/**  Only of this action, such as `job.requested`. */
+	action: string | null,
+	/**  Only of then or later. */
+	from: string | null,
+	/**  Only before then. */
+	to: string | null,
+	/**  What the page before said. */
+	next: string | null,
+};
+
 /**  The databases that a restore can go back to. */
 export type Backups = {
 	/**  Newest first. */
@@ -267,6 +477,14 @@ export type CopyRequest = {
 	time_zone: string,
 };
 
+/**  A new user. */
+export type CreatedUser = {
+	/**  The user. */
+	user: AdminUser,
+	/**  The password that was made up, told this once. */
+	password: string,
+};
+
 /**  The store that the keyboard is at. */
 export type Cursor = {
 	/**  The POS server's id. */
@@ -321,6 +539,18 @@ export type DownloadState =
 /**  The user stopped it; there is no file. */
 "canceled";
 
+/**  A code by which a store's connector enrolls; told this once. */
+export type EnrollmentCode = {
+	/**  Good once. */
+	code: string,
+	/**  Until when. */
+	expires_at: string,
+	/**  The cloud's address, as the store types it. */
+	cloud: string,
+	/**  Whether systems do not trust the cloud's certificate by themselves, so that the store needs a copy of it. */
+	needs_certificate: boolean,
+};
+
 /**  One observation that a cause rests on. */
 export type Evidence = {
 	/**  What was observed. */
@@ -373,6 +603,26 @@ export type Exported = {
 	path: string,
 	/**  How many statuses it holds. */
 	rows: number,
+};
+
+/**  What a user may do somewhere. */
+export type Grant = {
+	/**  The grant's id. */
+	id: string,
+	/**  What. */
+	permission: Permission,
+	/**  In which chain; null for everywhere. */
+	chain: string | null,
+	/**  In which one outlet; null for all of the chain, or everywhere. */
+	outlet: string | null,
+};
+
+/**  Where a permission is granted: everywhere when both are null. */
+export type GrantPlace = {
+	/**  In all outlets of this chain, unless one is named. */
+	chain_id: string | null,
+	/**  In this outlet. */
+	outlet_id: string | null,
 };
 
 /**  What became of the rows that were asked for last. */
@@ -447,6 +697,52 @@ export type Highlight =
 "update_required" | 
 /**  Neither. */
 "none";
+
+/**  Why a line can't be imported. */
+export type ImportFault = {
+	/**  The line's number. */
+	line: number,
+	/**  What is wrong with it. */
+	code: string,
+	/**  What the words for the code need. */
+	params: { [key in string]: string },
+	/**  The same in English. */
+	message: string,
+};
+
+/**  A line of such a file. */
+export type ImportLine = {
+	/**  Its number, by which people find it. */
+	number: number,
+	/**  The chain's name. */
+	chain: string,
+	/**  The POS server's name. */
+	pos_server: string,
+} & OutletTexts;
+
+/**  A file with outlets, read and not imported yet. */
+export type ImportPreview = {
+	/**  What the file is called. */
+	file_name: string,
+	/**  How many chains it names. */
+	chains: number,
+	/**  How many outlets. */
+	outlets: number,
+	/**  How many POS servers, one a line. */
+	pos_servers: number,
+	/**  The first of its lines. */
+	lines: ImportLine[],
+	/**  Lines that can't be imported: if there are any, nothing is. */
+	faults: ImportFault[],
+};
+
+/**  What an import gave. */
+export type ImportResult = {
+	/**  How many POS servers were made. */
+	pos_servers: number,
+	/**  What is wrong with the file, if the cloud did not take it: then nothing was imported. */
+	faults: ImportFault[],
+};
 
 /**  A job that the user asked for. */
 export type Job = {
@@ -773,12 +1069,57 @@ export type OutletOption = {
 	count: number,
 };
 
+/**  The first outlets that match. */
+export type OutletPage = {
+	/**  They. */
+	items: AdminOutlet[],
+	/**  How many match. */
+	matching: number,
+	/**  How many there are. */
+	total: number,
+};
+
+/**  What and where an outlet is. */
+export type OutletTexts = {
+	/**  Unlike the name of any other outlet of the chain. */
+	name: string,
+	/**  The organisation's own id for it; may be empty. */
+	crm_id: string,
+	/**  Where it is; may be empty. */
+	address: string,
+	/**  IANA name, such as `Europe/Riga`. */
+	time_zone: string,
+};
+
+/**  What a user may do. */
+export type Permission = 
+/**  See the outlet's POS servers; exchange now, diagnose. */
+"outlet_setup" | 
+/**  Retrieve logs. */
+"retrieve_logs" | 
+/**  Reset and restore the POS database, restart the POS server. */
+"reset_database" | 
+/**  Send requests to the store's POS server; made for service tokens. */
+"relay" | 
+/**  Administer. */
+"admin";
+
 /**  A row and its place in the current order. */
 export type PlacedRow = {
 	/**  Its place. */
 	index: number,
 	/**  The row. */
 	row: Row,
+};
+
+/**  The first POS servers that match. */
+export type PosServerPage = {
+	/**  They. */
+	items: AdminPosServer[],
+	/**  How many match. */
+	matching: number,
+	/**  How many there are. */
+	total: number,
 };
 
 /**  Whether the POS server answers its connector. */
@@ -791,6 +1132,26 @@ export type PosState =
 "stopped" | 
 /**  Nobody could ask it. */
 "unknown";
+
+/**  A user of a cloud who has signed in on this computer. Each has rows and a sign-in of its own. */
+export type Profile = {
+	/**  By which commands name it. */
+	id: string,
+	/**  The cloud's address. */
+	url: string,
+	/**  The user's e-mail. */
+	email: string,
+	/**  What the user is called. */
+	name: string,
+};
+
+/**  The profiles of this computer. */
+export type Profiles = {
+	/**  All of them, the one that was used last first. */
+	items: Profile[],
+	/**  The one that the window shows, or showed last. */
+	current: string | null,
+};
 
 /**  What became of one store's part of a request for logs. */
 export type RequestedLogs = {
@@ -922,6 +1283,8 @@ index: number } |
 export type Session = {
 	/**  Whether somebody is. */
 	state: SessionState,
+	/**  Which profile it is. */
+	profile: string | null,
 	/**  The cloud's address. */
 	url: string | null,
 	/**  The user's e-mail. */
@@ -930,6 +1293,8 @@ export type Session = {
 	name: string | null,
 	/**  Whether the user may do everything everywhere. */
 	admin: boolean,
+	/**  Whether the user administers anything: all of it as an admin, or single chains. */
+	administers: boolean,
 	/**  Whether the sign-in is kept in the system's keychain and so outlives the app. */
 	remembered: boolean,
 };
@@ -957,10 +1322,6 @@ export type Settings = {
 	notifications: boolean,
 	/**  Whether closing the window leaves the app in the tray. */
 	close_to_tray: boolean,
-	/**  The cloud that was last signed in to. */
-	last_url: string | null,
-	/**  As whom. */
-	last_email: string | null,
 	/**  The columns in their order; empty before the user changed any. */
 	columns: ColumnSetting[],
 	/**  The filters and the order that were on last. */
@@ -977,6 +1338,44 @@ export type Sort = {
 	column: string,
 	/**  Largest first. Rows without a value are last either way. */
 	descending: boolean,
+};
+
+/**  By whom one can sign in besides a password. */
+export type SsoProvider = {
+	/**  By which commands name it. */
+	id: string,
+	/**  What people read. */
+	name: string,
+};
+
+/**  A try to sign in that has begun. */
+export type SsoTry = {
+	/**  Where the browser goes; to copy when it did not open. */
+	address: string,
+	/**  Whether the system took the address for its browser. */
+	opened: boolean,
+	/**  Until when the try can be finished. */
+	expires_at: string,
+};
+
+/**  What the browser shows once its part is done, in the window's language. */
+export type SsoWords = {
+	/**  The language as HTML names it, `en` or `ru`. */
+	language: string,
+	/**  Signed in: that the page may be closed. */
+	done: string,
+	/**  It did not work: to look at the app. */
+	failed: string,
+};
+
+/**  An identity that a connector of a POS server had. */
+export type StoreDevice = {
+	/**  Its id. */
+	id: string,
+	/**  When it enrolled. */
+	enrolled_at: string,
+	/**  When it was revoked; null while it is valid. */
+	revoked_at: string | null,
 };
 
 /**  The colours of the window. */
@@ -1037,6 +1436,46 @@ export type Times =
 "viewer" | 
 /**  The zone of the outlet. */
 "outlet";
+
+/**  What changes of a user; null stays as it is. */
+export type UserEdit = {
+	/**  By which the user signs in. */
+	email: string | null,
+	/**  What the user is called. */
+	name: string | null,
+	/**  May do everything everywhere. */
+	admin: boolean | null,
+	/**  May not sign in; every session ends at once. */
+	disabled: boolean | null,
+};
+
+/**  Users by e-mail. */
+export type UserPage = {
+	/**  They. */
+	items: AdminUser[],
+	/**  Asks for the next ones; null when these are the last. */
+	next: string | null,
+};
+
+/**  One of somebody's sign-ins. */
+export type UserSession = {
+	/**  The session's id. */
+	id: string,
+	/**  When the user signed in. */
+	created_at: string,
+	/**  When it was used last. */
+	last_used_at: string,
+	/**  Whether it is the one of this window. */
+	current: boolean,
+};
+
+/**  Whether a chain's required version was set. */
+export type VersionSet = {
+	/**  Which chain. */
+	chain_id: string,
+	/**  Why it was not. */
+	error: AppError | null,
+};
 
 /**  An archive that is looked into, and how far that is. */
 export type Viewer = {

@@ -12,7 +12,8 @@ export function perform(app: App, action: MenuAction): void {
     return;
   }
   // A dialog is finished first.
-  if (app.session?.state !== 'signed_in' || app.dialog || app.settingsOpen) return;
+  if (app.session?.state !== 'signed_in' || app.dialog || app.settingsOpen || app.profilesOpen) return;
+  if (app.adminOpen) return performInAdmin(app, action);
   const row = app.selectedRow;
   switch (action) {
     case 'export_excel':
@@ -55,6 +56,13 @@ export function perform(app: App, action: MenuAction): void {
       if (row) void runJob(app, row, action);
       return;
   }
+}
+
+/** The stores are not on screen: what is for them waits until they are. */
+function performInAdmin(app: App, action: MenuAction): void {
+  if (action === 'settings' || action === 'about') app.settingsOpen = true;
+  else if (action === 'sign_out') void app.signOut();
+  else if (action === 'find') document.getElementById('admin-search')?.focus();
 }
 
 /** The action of a shortcut; null when it is none. Letters go by their place, so that any layout will do. */

@@ -1,6 +1,6 @@
 // Words for codes: whatever the core or a store sends as a code gets its sentence here.
 
-import type { AppError, Evidence } from './backend/types';
+import type { AppError, Evidence, ImportFault } from './backend/types';
 import { m } from './paraglide/messages';
 
 type Word = () => string;
@@ -28,7 +28,16 @@ export const phaseWord = (phase: string) => word('phase', phase, () => plain(pha
 export const checkName = (name: string) => word('check', name, () => plain(name));
 export const syncError = (code: string) => word('sync', code, () => plain(code));
 export const syncErrorShort = (code: string) => word('sync_short', code, () => plain(code));
+export const permissionWord = (permission: string) => word('perm', permission, () => plain(permission));
+export const actionWord = (action: string) =>
+  word('act', action.replaceAll('.', '_'), () => plain(action.replaceAll('.', ': ')));
 export const columnTitle = (key: string) => word('col', key, () => plain(key));
+
+/** What is wrong with a line of an import; a newer cloud's reason is shown as it says it. */
+export function faultSentence({ code, params, message }: ImportFault): string {
+  const say = table[`fault_${code}`] as ((params: Record<string, string>) => string) | undefined;
+  return say ? say(params) : message;
+}
 
 /** The cause of an offline venue as a sentence that says how sure it is. */
 export function causeSentence(cause: string | null, confidence: string | null): string {
@@ -134,4 +143,48 @@ export const jobKinds = [
   'restart_pos',
   'exchange_now',
   'diagnose',
+];
+
+/** What the audit trail tells of, as docs/audit.md lists it. */
+export const auditActions = [
+  'session.started',
+  'session.refused',
+  'session.ended',
+  'session.token_reused',
+  'user.locked_out',
+  'user.sso_linked',
+  'user.sso_forgotten',
+  'user.added',
+  'user.edited',
+  'user.deleted',
+  'user.password_set',
+  'user.unlocked',
+  'user.signed_out',
+  'grant.added',
+  'grant.removed',
+  'chain.added',
+  'chain.renamed',
+  'chain.deleted',
+  'outlet.added',
+  'outlet.edited',
+  'outlet.deleted',
+  'pos_server.added',
+  'pos_server.renamed',
+  'pos_server.removed',
+  'fleet.imported',
+  'enrollment_code.made',
+  'enrollment_code.revoked',
+  'device.enrolled',
+  'device.revoked',
+  'token.added',
+  'token.revoked',
+  'release.required',
+  'release.cleared',
+  'relay.sent',
+  'job.requested',
+  'job.cancel_requested',
+  'job.ended',
+  'archive.stored',
+  'archive.downloaded',
+  'loyalty.changed',
 ];

@@ -1,8 +1,8 @@
 //! Why an administrator's wish was not granted.
 
 use tillwatch_protocol::error::FieldError;
+use tillwatch_protocol::fleet::BadLine;
 
-use crate::domain::fleet::BadLine;
 use crate::domain::user::BadUser;
 use crate::store::StoreError;
 

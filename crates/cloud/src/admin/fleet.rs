@@ -1,11 +1,11 @@
 //! Importing a fleet, all of it or nothing.
 
 use chrono::{DateTime, Utc};
+use tillwatch_protocol::fleet::{self, BadLine, Numbered};
 use tillwatch_protocol::rest::admin::Imported;
 
 use super::{AdminError, CODE_LIFE};
 use crate::domain::audit::{Actor, Entry};
-use crate::domain::fleet::{self, BadLine, Numbered};
 use crate::domain::permission::Reach;
 use crate::store::fleet::{Addition, known};
 use crate::store::{WriteTx, audit};
@@ -34,7 +34,7 @@ pub(crate) async fn import(
             Ok(pos_server_id) => {
                 imported.push(Imported { pos_server_id, outlet: line.outlet, enrollment_code });
             }
-            Err(conflict) => conflicts.push(BadLine { number, reason: conflict.to_string() }),
+            Err(fault) => conflicts.push(BadLine { number, fault }),
         }
     }
     if !conflicts.is_empty() {

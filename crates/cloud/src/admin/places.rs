@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use tillwatch_protocol::error::FieldError;
+use tillwatch_protocol::fleet;
 use tillwatch_protocol::ids::{ChainId, OutletId, PosServerId};
 use tillwatch_protocol::link::version::PosVersion;
 use tillwatch_protocol::rest::admin::{NewOutlet, OutletEdit};
@@ -9,7 +10,6 @@ use tillwatch_protocol::rest::service_token::TokenScope;
 
 use super::{AdminError, service_tokens};
 use crate::domain::audit::{Actor, Entry};
-use crate::domain::fleet;
 use crate::store::entity::{chains, outlets, pos_servers};
 use crate::store::outlet::Texts;
 use crate::store::pos_server::keep;
@@ -239,7 +239,7 @@ async fn free_pos_server(tx: &WriteTx, outlet: OutletId, name: &str) -> Result<(
 fn check_name(name: &str) -> Result<&str, AdminError> {
     let name = name.trim();
     match fleet::text_fault(name, true) {
-        Some(fault) => Err(AdminError::BadFields(vec![field("name", fault)])),
+        Some(fault) => Err(AdminError::BadFields(vec![field("name", fault.to_string())])),
         None => Ok(name),
     }
 }
@@ -254,14 +254,18 @@ fn check_texts(name: &str, crm_id: &str, address: &str, time_zone: &str) -> Resu
         time_zone: trimmed(time_zone),
     };
     let faults = [
-        ("name", fleet::text_fault(&texts.name, true)),
-        ("crm_id", fleet::text_fault(&texts.crm_id, false)),
-        ("address", fleet::text_fault(&texts.address, false)),
-        ("time_zone", fleet::time_zone_fault(&texts.time_zone)),
+        ("name", told(fleet::text_fault(&texts.name, true))),
+        ("crm_id", told(fleet::text_fault(&texts.crm_id, false))),
+        ("address", told(fleet::text_fault(&texts.address, false))),
+        ("time_zone", told(fleet::time_zone_fault(&texts.time_zone))),
     ];
     let errors: Vec<FieldError> =
         faults.into_iter().filter_map(|(name, fault)| fault.map(|fault| field(name, fault))).collect();
     if errors.is_empty() { Ok(texts) } else { Err(AdminError::BadFields(errors)) }
+}
+
+fn told(fault: Option<impl ToString>) -> Option<String> {
+    fault.map(|fault| fault.to_string())
 }
 
 fn field(field: &str, message: String) -> FieldError {

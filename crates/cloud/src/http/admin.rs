@@ -19,7 +19,7 @@ mod users;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
-use tillwatch_protocol::error::{ErrorCode, FieldError};
+use tillwatch_protocol::error::ErrorCode;
 use tillwatch_protocol::ids::{ChainId, OutletId, PosServerId};
 use utoipa_axum::router::OpenApiRouter;
 
@@ -158,16 +158,19 @@ impl From<AdminError> for ApiError {
             AdminError::BadFields(errors) => Self::invalid(&errors),
             AdminError::BadVersion(_) => Self::invalid_field("pos_version", error.to_string()),
             AdminError::BadLines(lines) => {
-                let errors: Vec<FieldError> = lines
+                // As any field's, with what is wrong as a code besides.
+                let errors: Vec<serde_json::Value> = lines
                     .iter()
                     .take(MAX_ERRORS)
-                    .map(|line| FieldError {
-                        field: format!("line {}", line.number),
-                        message: line.reason.clone(),
+                    .map(|line| {
+                        let mut error = serde_json::json!(line);
+                        error["field"] = format!("line {}", line.number).into();
+                        error["message"] = line.fault.to_string().into();
+                        error
                     })
                     .collect();
                 let detail = format!("Nothing was imported: {} lines can't be.", lines.len());
-                Self::new(ErrorCode::InvalidRequest, detail).with("errors", serde_json::json!(errors))
+                Self::new(ErrorCode::InvalidRequest, detail).with("errors", serde_json::Value::Array(errors))
             }
             AdminError::EmailTaken(_) | AdminError::NameTaken { .. } => {
                 Self::new(ErrorCode::AlreadyExists, detail)

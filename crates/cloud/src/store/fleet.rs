@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
 };
+use tillwatch_protocol::fleet::Fault;
 use tillwatch_protocol::ids::{ChainId, OutletId, PosServerId};
 use tillwatch_protocol::rest::admin::FleetLine;
 use uuid::Uuid;
@@ -18,20 +19,6 @@ use crate::domain::permission::Reach;
 
 /// How many rows or names one statement holds.
 const CHUNK: usize = 500;
-
-/// Why a line can't be added to what is there.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Conflict {
-    /// The chain is not one that the importer may add to; whether it is there is not told.
-    #[error("there is no chain `{0}` that you administer")]
-    Chain(String),
-    /// The outlet is there with other data.
-    #[error("the outlet `{0}` is there already with another {1}")]
-    Outlet(String, &'static str),
-    /// The POS server is there.
-    #[error("the POS server `{0}` of this outlet is there already")]
-    PosServer(String),
-}
 
 /// What is there of the chains that an import names.
 #[derive(Debug, Default)]
@@ -117,7 +104,7 @@ impl Addition {
         line: &FleetLine,
         code_hash: String,
         reach: Option<&Reach>,
-    ) -> Result<PosServerId, Conflict> {
+    ) -> Result<PosServerId, Fault> {
         let chain_id = match known.chains.get(&line.chain) {
             Some(id) if reach.is_none_or(|reach| reach.holds(*id)) => *id,
             None if reach.is_none_or(Reach::is_everything) => {
@@ -126,7 +113,7 @@ impl Addition {
                 known.chains.insert(line.chain.clone(), id);
                 id
             }
-            _ => return Err(Conflict::Chain(line.chain.clone())),
+            _ => return Err(Fault::ChainUnknown { chain: line.chain.clone() }),
         };
         let texts = outlet::Texts {
             name: line.outlet.clone(),
@@ -137,7 +124,7 @@ impl Addition {
         let key = (chain_id, line.outlet.clone());
         let outlet_id = if let Some((id, there)) = known.outlets.get(&key) {
             if let Some(field) = difference(there, &texts) {
-                return Err(Conflict::Outlet(line.outlet.clone(), field));
+                return Err(Fault::OutletTaken { outlet: line.outlet.clone(), column: field.to_owned() });
             }
             *id
         } else {
@@ -147,7 +134,7 @@ impl Addition {
             id
         };
         if !known.pos_servers.insert((outlet_id, line.pos_server.clone())) {
-            return Err(Conflict::PosServer(line.pos_server.clone()));
+            return Err(Fault::PosServerTaken { pos_server: line.pos_server.clone() });
         }
         let id = PosServerId::new();
         let search = texts::search(

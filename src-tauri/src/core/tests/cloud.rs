@@ -54,6 +54,17 @@ pub(super) struct Shared {
     pub(super) backups: Mutex<Value>,
     pub(super) asked_periods: Mutex<Vec<Value>>,
     pub(super) signed_out: Mutex<bool>,
+    /// By whom one can sign in besides a password.
+    pub(super) providers: Mutex<Vec<Value>>,
+    /// What `POST /sso/…/finish` was asked, and the code with which it refuses the next one.
+    pub(super) finished: Mutex<Vec<Value>>,
+    pub(super) refuses_sso: Mutex<Option<(u16, &'static str)>>,
+    /// What the user may do, in `GET /me`.
+    pub(super) grants: Mutex<Value>,
+    /// What was asked of `/admin` and `/sessions`: method and path, and the body.
+    pub(super) asked: Mutex<Vec<(String, Value)>>,
+    /// What these answer, by method and path.
+    pub(super) answers: Mutex<HashMap<String, (u16, Value)>>,
 }
 
 /// How an archive is served.
@@ -94,6 +105,14 @@ impl FakeCloud {
             backups: Mutex::new(json!({"items": [], "as_of": null})),
             asked_periods: Mutex::default(),
             signed_out: Mutex::default(),
+            providers: Mutex::default(),
+            finished: Mutex::default(),
+            refuses_sso: Mutex::default(),
+            grants: Mutex::new(
+                json!({"everywhere": ["outlet_setup", "retrieve_logs"], "chains": [], "outlets": []}),
+            ),
+            asked: Mutex::default(),
+            answers: Mutex::default(),
         });
         Self::listen(state, SocketAddr::from(([127, 0, 0, 1], 0))).await
     }
@@ -156,6 +175,16 @@ impl FakeCloud {
         let mut revision = self.state.revision.lock().unwrap();
         *revision += 1;
         let _ = self.state.events.send(format!("event: {name}\nid: {revision}\ndata: {data}\n\n"));
+    }
+
+    /// Answers a call of `/admin` or `/sessions` so from now on, such as `GET /admin/chains`.
+    pub(super) fn answer(&self, call: &str, status: u16, body: Value) {
+        self.state.answers.lock().unwrap().insert(call.to_owned(), (status, body));
+    }
+
+    /// What was asked of them so far.
+    pub(super) fn asked(&self) -> Vec<(String, Value)> {
+        std::mem::take(&mut self.state.asked.lock().unwrap())
     }
 
     /// Serves these bytes as an archive.
@@ -235,17 +264,21 @@ type S = State<Arc<Shared>>;
 
 fn router(state: Arc<Shared>) -> Router {
     let api = Router::new()
-        .route("/sessions", post(sign_in))
+        .route("/sessions", post(sign_in).get(as_told))
         .route("/sessions/refresh", post(refresh))
         .route("/sessions/current", delete(sign_out))
         .route("/me", get(me))
+        .route("/sso", get(providers))
+        .route("/sso/{provider}/start", post(start_sso))
+        .route("/sso/{provider}/finish", post(finish_sso))
         .route("/pos-servers", get(statuses))
         .route("/pos-servers/{id}/jobs", post(start_job))
         .route("/pos-servers/{id}/timeline", get(timeline))
         .route("/pos-servers/{id}/backups", get(backups))
         .route("/jobs", get(jobs))
         .route("/events", get(events))
-        .route("/archives/{id}/content", get(content));
+        .route("/archives/{id}/content", get(content))
+        .fallback(as_told);
     Router::new().nest("/api/v1", api).with_state(state)
 }
 
@@ -305,9 +338,52 @@ async fn sign_out(State(state): S) -> StatusCode {
 
 async fn me(State(state): S, headers: HeaderMap) -> Result<Json<Value>, Response> {
     authorize(&state, &headers)?;
-    Ok(Json(
-        json!({"user": user(), "everywhere": ["outlet_setup", "retrieve_logs"], "chains": [], "outlets": []}),
-    ))
+    let mut me = state.grants.lock().unwrap().clone();
+    me["user"] = user();
+    Ok(Json(me))
+}
+
+async fn providers(State(state): S) -> Json<Value> {
+    Json(json!({"items": *state.providers.lock().unwrap(), "next_cursor": null}))
+}
+
+async fn start_sso(Path(provider): Path<String>, Json(body): Json<Value>) -> Json<Value> {
+    let redirect_uri = body["redirect_uri"].as_str().unwrap();
+    let mut url = url::Url::parse(&format!("https://{provider}.example.com/auth")).unwrap();
+    url.query_pairs_mut().append_pair("redirect_uri", redirect_uri).append_pair("state", "try/1");
+    Json(
+        json!({"authorization_url": url, "secret": "s3cret", "expires_at": Utc::now() + TimeDelta::minutes(10)}),
+    )
+}
+
+async fn finish_sso(State(state): S, Json(body): Json<Value>) -> Response {
+    state.finished.lock().unwrap().push(body);
+    if let Some((status, code)) = state.refuses_sso.lock().unwrap().take() {
+        return problem(status, code, &json!({}));
+    }
+    state.tokens.lock().unwrap().1 = true;
+    tokens(&state).into_response()
+}
+
+async fn as_told(State(state): S, request: axum::extract::Request) -> Response {
+    if let Err(refused) = authorize(&state, request.headers()) {
+        return refused;
+    }
+    let uri = request.uri().path_and_query().unwrap().as_str().replace("/api/v1", "");
+    let call = format!("{} {uri}", request.method());
+    let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
+    let text = String::from_utf8_lossy(&body).into_owned();
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    state.asked.lock().unwrap().push((call.clone(), body));
+    let answer = state.answers.lock().unwrap().get(&call).cloned();
+    match answer {
+        Some((204, _)) => StatusCode::NO_CONTENT.into_response(),
+        Some((status, body)) if status < 300 => {
+            (StatusCode::from_u16(status).unwrap(), Json(body)).into_response()
+        }
+        Some((status, body)) => problem(status, body["code"].as_str().unwrap(), &body),
+        None => problem(404, "not_found", &json!({"call": call})),
+    }
 }
 
 /// Two statuses a page, so that paging is always at work.

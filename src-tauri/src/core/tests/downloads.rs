@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::cloud::FakeCloud;
+use super::session::{profile, stored};
 use super::*;
 use crate::ipc::{Archive, Download, DownloadState};
 
@@ -20,7 +21,7 @@ async fn download(cloud: &FakeCloud, archive: Archive) -> (Download, TempDir) {
     let (home, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let desk = Desk::signed_in(&home, cloud).await;
     let path = folder.path().join("logs.zip");
-    (desk.core.download(archive, path).await, folder)
+    (desk.core.download(archive, path).await.unwrap(), folder)
 }
 
 #[tokio::test]
@@ -79,7 +80,7 @@ async fn a_canceled_download_leaves_nothing() {
     });
     desk.hears(|event| event["download"]["state"] == "running").await;
     desk.core.cancel_download(&archive.id);
-    assert_eq!(running.await.unwrap().state, DownloadState::Canceled);
+    assert_eq!(running.await.unwrap().unwrap().state, DownloadState::Canceled);
     desk.hears(|event| event["download"]["state"] == "canceled").await;
     assert_eq!(files(folder.path()), [""; 0]);
 }
@@ -98,10 +99,7 @@ async fn killed(cloud: &FakeCloud, home: &TempDir, secrets: &Secrets, archive: &
 
 /// The next run of the app, with the sign-in that the last one kept.
 fn next_run(cloud: &FakeCloud, home: &TempDir, secrets: Secrets) -> Desk {
-    let url: url::Url = cloud.url().parse().unwrap();
-    let last_email = Some("anna@example.com".into());
-    let settings = crate::ipc::Settings { last_url: Some(url.to_string()), last_email, ..Default::default() };
-    Desk::start(home, Stored { settings, ..Stored::default() }, secrets)
+    Desk::start(home, stored(cloud), secrets)
 }
 
 #[tokio::test]
@@ -138,12 +136,57 @@ async fn signing_out_forgets_what_an_earlier_run_left() {
     cloud.state.archive.lock().unwrap().drips = true;
     killed(&cloud, &home, &secrets, &archive, &folder.path().join("logs.zip")).await;
 
-    // Another user of this computer does not get it.
-    let desk = Desk::start(&home, Stored::default(), Secrets::memory());
+    // Another user of this computer does not get it, nor takes it away.
+    let other = FakeCloud::start(vec![]).await;
+    let desk = Desk::signed_in(&home, &other).await;
     assert!(desk.core.running_download(&archive.id).is_none());
+    desk.core.sign_out().await.unwrap();
+    assert_eq!(files(folder.path()), ["logs.zip.part"]);
+    drop(desk);
+    let desk = next_run(&cloud, &home, Secrets::memory());
     desk.core.sign_out().await.unwrap();
     assert_eq!(files(folder.path()), [""; 0]);
     assert!(!home.path().join("downloads.json").exists());
+}
+
+#[tokio::test]
+async fn a_download_waits_while_another_profile_is_shown() {
+    let (home, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (first, second) = (FakeCloud::start(vec![]).await, FakeCloud::start(vec![]).await);
+    let content = bytes(2_000_000);
+    let archive = first.serve(content.clone(), &[]);
+    first.state.archive.lock().unwrap().drips = true;
+    let mut desk = Desk::start(&home, Stored::default(), Secrets::memory());
+    for cloud in [&second, &first] {
+        desk.core.sign_in(&cloud.url(), "anna@example.com", "secret".into()).await.unwrap();
+        desk.hears(|event| event["connection"]["state"] == "live").await;
+    }
+    let (core, into) = (Arc::clone(&desk.core), folder.path().to_owned());
+    // The second of them has not begun when the profile is left.
+    let archives = vec![archive.clone(), Archive { file_name: "jelgava.zip".into(), ..archive.clone() }];
+    let running = tokio::spawn(async move { core.download_all(archives, &into).await });
+    desk.hears(|event| event["download"]["done"].as_u64().is_some_and(|done| done > 0)).await;
+
+    desk.core.switch_profile(&profile(&second).id).await.unwrap();
+    assert!(running.await.unwrap().is_empty(), "none has ended");
+    assert!(desk.core.downloads.all_running().is_empty());
+    desk.hears(|event| event["connection"]["state"] == "live").await;
+    let mut left = files(folder.path());
+    left.sort();
+    assert_eq!(left, ["jelgava.zip.part", "riga.zip.part"]);
+    let sent = std::fs::metadata(folder.path().join("riga.zip.part")).unwrap().len();
+    assert!((1..2_000_000).contains(&sent), "{sent}");
+    assert!(second.state.archive.lock().unwrap().ranges.is_empty());
+
+    first.state.archive.lock().unwrap().drips = false;
+    desk.core.switch_profile(&profile(&first).id).await.unwrap();
+    for name in ["riga.zip", "jelgava.zip"] {
+        let done = desk.hears(|event| event["download"]["state"] == "done").await;
+        assert_eq!(done["download"]["path"], folder.path().join(name).display().to_string());
+        assert_eq!(std::fs::read(folder.path().join(name)).unwrap(), content);
+    }
+    let ranges = first.state.archive.lock().unwrap().ranges.clone();
+    assert_eq!(ranges[1], Some(format!("bytes={sent}-")), "only the rest was sent: {ranges:?}");
 }
 
 #[tokio::test]
@@ -153,7 +196,7 @@ async fn a_damaged_list_of_downloads_stops_nothing() {
     let cloud = FakeCloud::start(vec![]).await;
     let archive = cloud.serve(bytes(5_000), &[]);
     let desk = Desk::signed_in(&home, &cloud).await;
-    let done = desk.core.download(archive, home.path().join("logs.zip")).await;
+    let done = desk.core.download(archive, home.path().join("logs.zip")).await.unwrap();
     assert_eq!(done.state, DownloadState::Done);
 }
 
@@ -218,13 +261,13 @@ async fn a_full_disk_is_told_and_left_clean() {
     let cloud = FakeCloud::start(vec![]).await;
     let archive = cloud.serve(bytes(500_000), &[]);
     let desk = Desk::signed_in(&home, &cloud).await;
-    let failed = desk.core.download(archive, disk.0.path().join("logs.zip")).await;
+    let failed = desk.core.download(archive, disk.0.path().join("logs.zip")).await.unwrap();
     assert_eq!(failed.error.unwrap().code, "disk_full");
     assert_eq!(files(disk.0.path()), [""; 0]);
 
     // Once there is room, the same works.
     let small = cloud.serve(bytes(1_000), &[]);
-    let done = desk.core.download(small, disk.0.path().join("logs.zip")).await;
+    let done = desk.core.download(small, disk.0.path().join("logs.zip")).await.unwrap();
     assert_eq!(done.state, DownloadState::Done);
 }
 
@@ -234,7 +277,7 @@ async fn a_folder_that_can_not_be_written_is_told() {
     let cloud = FakeCloud::start(vec![]).await;
     let archive = cloud.serve(bytes(1_000), &[]);
     let desk = Desk::signed_in(&home, &cloud).await;
-    let failed = desk.core.download(archive, home.path().join("no/such/folder/logs.zip")).await;
+    let failed = desk.core.download(archive, home.path().join("no/such/folder/logs.zip")).await.unwrap();
     let error = failed.error.unwrap();
     assert_eq!(error.code, "file_unwritable");
     assert!(error.params["path"].contains("no/such/folder"));

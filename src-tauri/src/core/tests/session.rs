@@ -5,17 +5,21 @@ use url::Url;
 
 use super::cloud::{FakeCloud, job};
 use super::*;
-use crate::cache;
 use crate::core::LogRequest;
-use crate::ipc::{GridQuery, Settings, Sort, WhenOffline};
+use crate::ipc::{GridQuery, Profile, Profiles, Sort, WhenOffline};
 
-fn stored(cloud: &FakeCloud) -> Stored {
-    let url: Url = cloud.url().parse().unwrap();
-    let last_email = Some("anna@example.com".into());
+/// What a run of the app keeps in which Anna signed in at this cloud.
+pub(super) fn stored(cloud: &FakeCloud) -> Stored {
+    let profile = profile(cloud);
     Stored {
-        settings: Settings { last_url: Some(url.to_string()), last_email, ..Settings::default() },
+        profiles: Profiles { current: Some(profile.id.clone()), items: vec![profile] },
         ..Stored::default()
     }
+}
+
+/// Anna's profile at this cloud.
+pub(super) fn profile(cloud: &FakeCloud) -> Profile {
+    Profile::new(&cloud.url().parse().unwrap(), "anna@example.com", "Anna")
 }
 
 #[tokio::test]
@@ -189,8 +193,8 @@ async fn without_a_kept_sign_in_the_rows_wait_for_the_password() {
 #[tokio::test]
 async fn a_cache_of_noise_is_put_aside_and_told() {
     let home = tempfile::tempdir().unwrap();
-    std::fs::write(home.path().join(cache::FILE), [0x5a; 5000]).unwrap();
     let cloud = FakeCloud::start(vec![status(1, json!({}))]).await;
+    std::fs::write(profile(&cloud).cache(home.path()), [0x5a; 5000]).unwrap();
     let mut desk = Desk::start(&home, stored(&cloud), Secrets::memory());
     desk.hears(|event| event["error"]["code"] == "cache_damaged").await;
     desk.core.sign_in(&cloud.url(), "anna@example.com", "secret".into()).await.unwrap();

@@ -1,19 +1,39 @@
 // A backend of sample data for development and tests; no part of the app that ships.
 //
 // `?scenario=demo|empty|offline|signed-out|expired|errors|many|loading` chooses what it plays, `?stores=N` how
-// many, `?lines=N` the lines of an archive, `?archive=CODE` how it can't be looked into, `?language=`, `?theme=` and `?density=` the settings. Tests reach it as `window.tillwatchMock`.
+// many, `?lines=N` the lines of an archive, `?archive=CODE` how it can't be looked into, `?role=admin|chains|none` what
+// the user administers, `?profiles=N` how many there are, `?language=`, `?theme=` and `?density=` the settings. Tests reach it as `window.tillwatchMock`.
 
 import { cellText } from '../cells';
+import { mockAdmin, type MockAdmin } from './mock-admin';
 import { breakExchange, cutLink, sampleFleet } from './mock-data';
 import { MockJobs } from './mock-jobs';
 import { MockRows } from './mock-rows';
-import { MockViewer } from './mock-viewer';
 import { sampleTimeline } from './mock-timeline';
-import type { AppError, AppEvent, Backend, Connection, Session, Settings } from './types';
+import { MockViewer } from './mock-viewer';
+import type {
+  AppError,
+  AppEvent,
+  Backend,
+  Connection,
+  Profile,
+  Session,
+  Settings,
+  SsoProvider,
+  UserSession,
+} from './types';
 
 export interface MockControls {
   rows: MockRows;
   jobs: MockJobs;
+  admin: MockAdmin;
+  sso: {
+    providers: SsoProvider[];
+    /** Whether the system opens its browser. */
+    opens: boolean;
+    /** What the browser brings: nothing for a sign-in, an error for one that did not work. */
+    come(error?: Partial<AppError> & { code: string }): void;
+  };
   /** The next call of that name is refused. */
   failNext(call: string, error: Partial<AppError> & { code: string }): void;
   setConnection(connection: Connection): void;
@@ -65,30 +85,88 @@ export function mock(search: URLSearchParams): Backend {
     times: 'viewer',
     notifications: true,
     close_to_tray: false,
-    last_url: scenario === 'signed-out' ? null : 'https://cloud.tillwatch.example',
-    last_email: scenario === 'signed-out' ? null : 'mara@pastanostra.example',
     columns: [],
     query: null,
     views: [],
     view: null,
   };
-  const user = {
-    url: 'https://cloud.tillwatch.example',
-    email: 'mara@pastanostra.example',
-    name: 'Mara Ozola',
+  const role = search.get('role') ?? 'admin';
+  const rights = { admin: role === 'admin', administers: role !== 'none' };
+  const known: Profile[] = [
+    {
+      id: 'p1',
+      url: 'https://cloud.tillwatch.example',
+      email: 'mara@pastanostra.example',
+      name: 'Mara Ozola',
+    },
+    { id: 'p2', url: 'https://other.example', email: 'mara@kafekometa.example', name: 'Mara Ozola' },
+    {
+      id: 'p3',
+      url: 'https://cloud.tillwatch.example',
+      email: 'helpdesk@pastanostra.example',
+      name: 'Helpdesk',
+    },
+  ];
+  let profiles = known.slice(0, Number(search.get('profiles') ?? (scenario === 'signed-out' ? 0 : 1)));
+  const shown = (profile: Profile) => ({
+    profile: profile.id,
+    url: profile.url,
+    email: profile.email,
+    name: profile.name,
+  });
+  const user = shown(known[0] as Profile);
+  /** The filters and views of those who are not shown. */
+  const personal = new Map<string, Pick<Settings, 'query' | 'views' | 'view'>>();
+  /** Who is shown from now on. */
+  const show = (next: Session): Session => {
+    if (next.profile !== session.profile) {
+      const { query, views, view } = settings;
+      if (session.profile) personal.set(session.profile, { query, views, view });
+      settings = { ...settings, query: null, views: [], view: null, ...personal.get(next.profile ?? '') };
+    }
+    session = next;
+    emit({ type: 'session', session });
+    return session;
   };
+  /** A user of this cloud, known or new. */
+  const enter = (url: string, email: string): Session => {
+    const found = profiles.find((profile) => profile.url === url && profile.email === email);
+    const profile = found ?? { id: `p${profiles.length + 10}`, url, email, name: 'Mara Ozola' };
+    if (!found) profiles = [...profiles, profile];
+    show({ state: 'signed_in', ...shown(profile), ...rights, remembered: true });
+    controls.setConnection({ state: 'live', since: new Date().toISOString() });
+    return session;
+  };
+  let waiting: { settle: (session: Session) => void; refuse: (error: AppError) => void; url: string } | null =
+    null;
+  let sessions: UserSession[] = [
+    {
+      id: 's1',
+      created_at: new Date(now - 3_600_000).toISOString(),
+      last_used_at: new Date(now).toISOString(),
+      current: true,
+    },
+    {
+      id: 's2',
+      created_at: new Date(now - 9 * 86_400_000).toISOString(),
+      last_used_at: new Date(now - 5 * 86_400_000).toISOString(),
+      current: false,
+    },
+  ];
   const nobody: Session = {
     state: 'signed_out',
+    profile: null,
     url: null,
     email: null,
     name: null,
     admin: false,
+    administers: false,
     remembered: false,
   };
   let session: Session =
     scenario === 'signed-out'
       ? nobody
-      : { state: scenario === 'expired' ? 'expired' : 'signed_in', ...user, admin: true, remembered: true };
+      : { state: scenario === 'expired' ? 'expired' : 'signed_in', ...user, ...rights, remembered: true };
   let connection: Connection =
     scenario === 'offline'
       ? { state: 'cloud_unreachable', since: new Date(now - 12 * 60_000).toISOString() }
@@ -97,9 +175,21 @@ export function mock(search: URLSearchParams): Backend {
   if (scenario === 'offline') rows.asOf = connection.since;
 
   const failures = new Map<string, AppError>();
+  const dialogs = { confirmed: true };
+  const [adminCalls, admin] = mockAdmin(rows, () => dialogs.confirmed, scenario === 'empty');
   const controls: MockControls = {
     rows,
     jobs,
+    admin,
+    sso: {
+      providers: search.has('sso') ? [{ id: 'work', name: 'Pasta Nostra' }] : [],
+      opens: true,
+      come(error) {
+        if (error) waiting?.refuse({ ...refusal(error.code), ...error });
+        else if (waiting) waiting.settle(enter(waiting.url, user.email));
+        waiting = null;
+      },
+    },
     failNext: (call, error) => failures.set(call, { ...refusal(error.code), ...error }),
     setConnection(next) {
       connection = next;
@@ -111,12 +201,12 @@ export function mock(search: URLSearchParams): Backend {
       controls.setConnection({ state: 'session_ended', since: new Date().toISOString() });
     },
     signInByItself() {
-      session = { state: 'signed_in', ...user, admin: true, remembered: false };
+      session = { state: 'signed_in', ...user, ...rights, remembered: false };
       emit({ type: 'session', session });
       controls.setConnection({ state: 'live', since: new Date().toISOString() });
     },
     emit,
-    dialogs: { confirmed: true },
+    dialogs,
     calls: [],
   };
   window.tillwatchMock = controls;
@@ -130,6 +220,7 @@ export function mock(search: URLSearchParams): Backend {
 
   const untrusted = 'a1b2c3d4e5f60718293a4b5c6d7e8f90112233445566778899aabbccddeeff00';
   const calls: Backend = {
+    ...adminCalls,
     async subscribe(listener) {
       listeners.push(listener);
       listener({ type: 'connection', connection });
@@ -157,18 +248,54 @@ export function mock(search: URLSearchParams): Backend {
       }
       if (url.includes('down')) throw refusal('cloud_unreachable');
       if (password === 'wrong') throw refusal('invalid_credentials');
-      session = { state: 'signed_in', url, email, name: user.name, admin: true, remembered: true };
-      settings = { ...settings, last_url: url, last_email: email };
-      emit({ type: 'session', session });
-      controls.setConnection({ state: 'live', since: new Date().toISOString() });
-      return session;
+      return enter(url, email);
+    },
+    async ssoProviders(url) {
+      await pause(20);
+      if (url.includes('untrusted') && trusted !== url)
+        throw refusal('certificate_untrusted', { host: new URL(url).host, sha256: untrusted });
+      return controls.sso.providers;
+    },
+    async startSso(url) {
+      waiting = { settle: () => undefined, refuse: () => undefined, url };
+      return {
+        address: 'https://id.pastanostra.example/auth?client_id=tillwatch&state=f3a9c1d2&code_challenge=x',
+        opened: controls.sso.opens,
+        expires_at: new Date(Date.now() + 600_000).toISOString(),
+      };
+    },
+    finishSso: () =>
+      new Promise((settle, refuse) => {
+        if (waiting) Object.assign(waiting, { settle, refuse });
+      }),
+    async cancelSso() {
+      waiting?.refuse(refusal('sso_canceled'));
+      waiting = null;
+      return null;
+    },
+    profiles: async () => ({ items: profiles, current: session.profile }),
+    async switchProfile(id) {
+      await pause(50);
+      const profile = profiles.find((one) => one.id === id);
+      if (!profile) throw refusal('not_found');
+      return show({ state: 'signed_in', ...shown(profile), ...rights, remembered: true });
+    },
+    async removeProfile(id) {
+      profiles = profiles.filter((profile) => profile.id !== id);
+      if (session.profile === id) await calls.signOut();
+      personal.delete(id);
+      return null;
+    },
+    sessions: async () => sessions,
+    async endSession(id) {
+      sessions = sessions.filter((one) => one.id !== id);
+      return null;
     },
     async trustCertificate(url) {
       trusted = url;
     },
     async signOut() {
-      session = nobody;
-      emit({ type: 'session', session });
+      show(nobody);
       controls.setConnection({ state: 'signed_out', since: null });
     },
     async setQuery(query) {

@@ -11,6 +11,8 @@ import type {
   Connection,
   Download,
   Job,
+  Profile,
+  Profiles,
   Row,
   Session,
   Settings,
@@ -47,6 +49,7 @@ export class App {
   readonly views = new Views(this);
   info = $state.raw<AppInfo | null>(null);
   session = $state.raw<Session | null>(null);
+  profiles = $state.raw<Profiles>({ items: [], current: null });
   connection = $state.raw<Connection>({ state: 'connecting', since: null });
   settings = $state.raw<Settings>({
     language: 'system',
@@ -55,8 +58,6 @@ export class App {
     times: 'viewer',
     notifications: true,
     close_to_tray: false,
-    last_url: null,
-    last_email: null,
     columns: [],
     query: null,
     views: [],
@@ -71,6 +72,10 @@ export class App {
   /** Lies over everything, a dialog too. */
   viewer = $state.raw<OpenViewer | null>(null);
   settingsOpen = $state(false);
+  /** The profiles: all of them to manage, or the form for another one. */
+  profilesOpen = $state<'manage' | 'add' | null>(null);
+  /** The administrator's page, in place of the stores. */
+  adminOpen = $state(false);
   detailsOpen = $state(false);
   activityOpen = $state(false);
   columnsOpen = $state(false);
@@ -109,11 +114,13 @@ export class App {
 
   /** Reads everything once, then lives on events. */
   async start(): Promise<void> {
-    const [settings, session, info] = await Promise.all([
+    const [settings, session, info, profiles] = await Promise.all([
       this.backend.settings(),
       this.backend.session(),
       this.backend.appInfo(),
+      this.backend.profiles(),
     ]);
+    this.profiles = profiles;
     this.settings = settings;
     this.columns = mergeColumns(settings.columns);
     this.info = info;
@@ -123,24 +130,53 @@ export class App {
   }
 
   async signIn(url: string, email: string, password: string): Promise<void> {
-    // What waits to be kept is this user's, not the next one's.
-    if (this.saving !== undefined) await this.saveNow();
-    const session = await this.backend.signIn(url, email, password);
-    this.session = session;
+    await this.keepSettings();
+    await this.enter(await this.backend.signIn(url, email, password));
+  }
+
+  /** Waits for what was begun in the browser. */
+  async finishSso(): Promise<void> {
+    const words = {
+      language: this.locale,
+      done: m.signin_sso_page_done(),
+      failed: m.signin_sso_page_failed(),
+    };
+    await this.keepSettings();
+    await this.enter(await this.backend.finishSso(words));
+  }
+
+  async switchProfile(profile: Profile): Promise<void> {
+    try {
+      await this.keepSettings();
+      const session = await this.backend.switchProfile(profile.id);
+      this.take({ type: 'session', session });
+      this.profiles = await this.backend.profiles();
+    } catch (thrown) {
+      this.notices.error(thrown, m.profile_switch());
+    }
+  }
+
+  async removeProfile(profile: Profile): Promise<void> {
+    await this.keepSettings();
+    await this.backend.removeProfile(profile.id);
+    this.take({ type: 'session', session: await this.backend.session() });
+    this.profiles = await this.backend.profiles();
+  }
+
+  private async enter(session: Session): Promise<void> {
+    this.take({ type: 'session', session });
+    this.profilesOpen = null;
     if (!session.remembered) this.notices.info(m.signin_not_remembered());
+    this.profiles = await this.backend.profiles();
     await this.load();
   }
 
   async signOut(): Promise<void> {
     try {
+      await this.keepSettings();
       await this.backend.signOut();
-      this.session = await this.backend.session();
-      this.jobs.clear();
-      this.downloads.clear();
-      this.dialog = null;
-      this.viewer = null;
-      this.detailsOpen = false;
-      this.activityOpen = false;
+      this.take({ type: 'session', session: await this.backend.session() });
+      this.profiles = await this.backend.profiles();
     } catch (thrown) {
       this.notices.error(thrown, m.sign_out());
     }
@@ -159,6 +195,11 @@ export class App {
     this.settings = { ...this.settings, ...change };
     clearTimeout(this.saving);
     this.saving = setTimeout(() => void this.saveNow(), 300);
+  }
+
+  /** Before another profile is shown: what waits to be kept is this one's. */
+  private async keepSettings(): Promise<void> {
+    if (this.saving !== undefined) await this.saveNow();
   }
 
   private async saveNow(): Promise<void> {
@@ -289,10 +330,16 @@ export class App {
           this.viewer = { ...this.viewer, viewer: event.viewer };
         return;
       case 'session': {
-        const before = this.session?.state;
-        this.session = event.session;
-        // The core may sign in by itself.
-        if (event.session.state === 'signed_in' && before !== 'signed_in') {
+        const before = this.session;
+        const { session } = event;
+        this.session = session;
+        const another = before?.profile !== session.profile && before?.profile != null;
+        if (another || session.state === 'signed_out') this.forget();
+        if (!session.administers) this.adminOpen = false;
+        // The core may sign in by itself; rows of before are there when a profile's session has ended.
+        if (session.state !== 'signed_out' && (another || before?.state === 'signed_out')) {
+          this.load().catch((thrown) => this.notices.error(thrown, m.signin_title()));
+        } else if (session.state === 'signed_in' && before?.state !== 'signed_in') {
           this.load().catch((thrown) => this.notices.error(thrown, m.signin_title()));
         }
         return;
@@ -302,6 +349,21 @@ export class App {
       case 'menu':
         return perform(this, event.action);
     }
+  }
+
+  /** What was on screen of a profile that is not shown any more. */
+  private forget(): void {
+    this.jobs.clear();
+    this.downloads.clear();
+    this.dialog = null;
+    this.viewer = null;
+    this.detailsOpen = false;
+    this.activityOpen = false;
+    this.adminOpen = false;
+    this.loading = null;
+    // What was not kept in time must not become the next profile's.
+    clearTimeout(this.saving);
+    this.saving = undefined;
   }
 
   private takeSummary(...told: Parameters<Grid['update']>): void {

@@ -1,9 +1,12 @@
-//! Reading a fleet import: the whole file is good, or each bad line is named and nothing is imported.
+//! Reading a fleet import: the whole file is good, or each bad line is named and nothing is imported. The cloud
+//! reads what it is sent, the desktop what it is about to send.
 
 use std::collections::HashMap;
 
 use chrono_tz::Tz;
-use tillwatch_protocol::rest::admin::FleetLine;
+use serde::{Deserialize, Serialize};
+
+use crate::rest::admin::FleetLine;
 
 /// The columns of a CSV file, in any order.
 pub const COLUMNS: [&str; 6] = ["chain", "outlet", "crm_id", "address", "time_zone", "pos_server"];
@@ -20,24 +23,128 @@ pub struct Numbered {
 }
 
 /// A line that can't be imported.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {number}: {reason}")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("line {number}: {fault}")]
 pub struct BadLine {
     /// As in [`Numbered`].
     pub number: u64,
-    /// Why, in English.
-    pub reason: String,
+    /// Why.
+    #[serde(flatten)]
+    pub fault: Fault,
 }
 
-fn bad(number: u64, reason: impl Into<String>) -> BadLine {
-    BadLine { number, reason: reason.into() }
+/// Why a line can't be imported. `Display` says it in English.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum Fault {
+    /// Bytes that are no text.
+    #[error("the file is not UTF-8 from here on")]
+    NotUtf8,
+    /// A file that begins like JSON and is not what an import takes.
+    #[error("not a JSON list of objects: {detail}")]
+    NotJson {
+        /// What the reader said.
+        detail: String,
+    },
+    /// A CSV line that can't be read.
+    #[error("{detail}")]
+    NotCsv {
+        /// What the reader said.
+        detail: String,
+    },
+    /// An entry of a JSON list that is not a line.
+    #[error("{detail}")]
+    NotALine {
+        /// What the reader said.
+        detail: String,
+    },
+    /// The first line does not name the columns.
+    #[error("the header line `{}` is missing", COLUMNS.join(","))]
+    HeaderMissing,
+    /// It names others besides.
+    #[error("the header names other columns than {}", COLUMNS.join(","))]
+    HeaderUnknown,
+    /// More or fewer fields than columns.
+    #[error("{found} fields instead of {}", COLUMNS.len())]
+    Fields {
+        /// How many.
+        found: usize,
+    },
+    /// A name or an address that can't be kept.
+    #[error("{column} {fault}")]
+    Text {
+        /// Of which column.
+        column: String,
+        /// Why.
+        fault: TextFault,
+    },
+    /// A time zone that nobody knows.
+    #[error("`{name}` is not a known time zone, such as Europe/Riga")]
+    TimeZone {
+        /// Its first 60 characters.
+        name: String,
+    },
+    /// The POS server was in the file already.
+    #[error("the same POS server as in line {line}")]
+    Repeated {
+        /// Where.
+        line: u64,
+    },
+    /// The outlet was in the file already with other data.
+    #[error("another crm_id, address or time_zone for the outlet of line {line}")]
+    OutletDiffers {
+        /// Where.
+        line: u64,
+    },
+    /// Nothing but a header.
+    #[error("there is no line to import")]
+    Nothing,
+    /// The chain is not one that the importer may add to; whether it is there is not told.
+    #[error("there is no chain `{chain}` that you administer")]
+    ChainUnknown {
+        /// Its name.
+        chain: String,
+    },
+    /// The outlet is in the cloud with other data.
+    #[error("the outlet `{outlet}` is there already with another {column}")]
+    OutletTaken {
+        /// Its name.
+        outlet: String,
+        /// What differs.
+        column: String,
+    },
+    /// The POS server is in the cloud.
+    #[error("the POS server `{pos_server}` of this outlet is there already")]
+    PosServerTaken {
+        /// Its name.
+        pos_server: String,
+    },
+}
+
+/// What is wrong with a name or an address; said after the name of its field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum TextFault {
+    /// It has to be there.
+    #[error("is empty")]
+    Empty,
+    /// Too many characters.
+    #[error("is longer than {MAX_CHARS} characters")]
+    TooLong,
+    /// A line break or the like.
+    #[error("has a control character in it")]
+    ControlCharacter,
+}
+
+fn bad(number: u64, fault: Fault) -> BadLine {
+    BadLine { number, fault }
 }
 
 /// Reads a file: JSON when it begins like a list, CSV otherwise.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Numbered>, Vec<BadLine>> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let number = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
-        vec![bad(number as u64, "the file is not UTF-8 from here on")]
+        vec![bad(number as u64, Fault::NotUtf8)]
     })?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = if text.trim_start().starts_with(['[', '{']) { parse_json(text)? } else { parse_csv(text)? };
@@ -46,12 +153,12 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Numbered>, Vec<BadLine>> {
 
 fn parse_json(text: &str) -> Result<Vec<Numbered>, Vec<BadLine>> {
     let entries: Vec<serde_json::Value> = serde_json::from_str(text)
-        .map_err(|error| vec![bad(error.line() as u64, format!("not a JSON list of objects: {error}"))])?;
+        .map_err(|error| vec![bad(error.line() as u64, Fault::NotJson { detail: error.to_string() })])?;
     let (mut lines, mut errors) = (Vec::new(), Vec::new());
     for (entry, number) in entries.into_iter().zip(1..) {
         match serde_json::from_value(entry) {
             Ok(line) => lines.push(Numbered { number, line: trimmed(line) }),
-            Err(error) => errors.push(bad(number, error.to_string())),
+            Err(error) => errors.push(bad(number, Fault::NotALine { detail: error.to_string() })),
         }
     }
     if errors.is_empty() { Ok(lines) } else { Err(errors) }
@@ -67,24 +174,26 @@ fn parse_csv(text: &str) -> Result<Vec<Numbered>, Vec<BadLine>> {
         .from_reader(text.as_bytes());
     let mut records = reader.records();
     let Some(Ok(header)) = records.next() else {
-        return Err(vec![bad(1, missing_header())]);
+        return Err(vec![bad(1, Fault::HeaderMissing)]);
     };
     let names: Vec<String> = header.iter().map(|name| name.trim().to_lowercase()).collect();
     let place = |column: &str| names.iter().position(|name| name == column);
     let Some(places) = COLUMNS.iter().map(|column| place(column)).collect::<Option<Vec<_>>>() else {
-        return Err(vec![bad(1, missing_header())]);
+        return Err(vec![bad(1, Fault::HeaderMissing)]);
     };
     if names.len() != COLUMNS.len() {
-        return Err(vec![bad(1, format!("the header names other columns than {}", COLUMNS.join(",")))]);
+        return Err(vec![bad(1, Fault::HeaderUnknown)]);
     }
     let (mut lines, mut errors) = (Vec::new(), Vec::new());
     let mut line_at = line_counter(text.as_bytes());
     for record in records {
-        let record = record
-            .map_err(|error| vec![bad(error.position().map_or(0, csv::Position::line), error.to_string())])?;
+        let record = record.map_err(|error| {
+            let line = error.position().map_or(0, csv::Position::line);
+            vec![bad(line, Fault::NotCsv { detail: error.to_string() })]
+        })?;
         let number = line_at(record.position().map_or(0, csv::Position::byte));
         if record.len() != COLUMNS.len() {
-            errors.push(bad(number, format!("{} fields instead of {}", record.len(), COLUMNS.len())));
+            errors.push(bad(number, Fault::Fields { found: record.len() }));
             continue;
         }
         let field = |index: usize| record.get(places[index]).unwrap_or_default().to_owned();
@@ -115,10 +224,6 @@ fn line_counter(text: &[u8]) -> impl FnMut(u64) -> u64 {
     }
 }
 
-fn missing_header() -> String {
-    format!("the header line `{}` is missing", COLUMNS.join(","))
-}
-
 fn trimmed(line: FleetLine) -> FleetLine {
     let trim = |text: String| text.trim().to_owned();
     FleetLine {
@@ -138,13 +243,13 @@ fn check(lines: Vec<Numbered>) -> Result<Vec<Numbered>, Vec<BadLine>> {
     let mut outlets: HashMap<(&str, &str), &Numbered> = HashMap::new();
     for numbered in &lines {
         let Numbered { number, line } = numbered;
-        if let Some(reason) = fault(line) {
-            errors.push(bad(*number, reason));
+        if let Some(fault) = fault(line) {
+            errors.push(bad(*number, fault));
             continue;
         }
         let outlet = (line.chain.as_str(), line.outlet.as_str());
         if let Some(first) = servers.insert((outlet.0, outlet.1, &line.pos_server), *number) {
-            errors.push(bad(*number, format!("the same POS server as in line {first}")));
+            errors.push(bad(*number, Fault::Repeated { line: first }));
             continue;
         }
         let first = outlets.entry(outlet).or_insert(numbered);
@@ -152,46 +257,45 @@ fn check(lines: Vec<Numbered>) -> Result<Vec<Numbered>, Vec<BadLine>> {
             (a.crm_id != b.crm_id) || (a.address != b.address) || (a.time_zone != b.time_zone)
         };
         if differs(&first.line, line) {
-            let reason =
-                format!("another crm_id, address or time_zone for the outlet of line {}", first.number);
-            errors.push(bad(*number, reason));
+            errors.push(bad(*number, Fault::OutletDiffers { line: first.number }));
         }
     }
     if lines.is_empty() {
-        errors.push(bad(2, "there is no line to import"));
+        errors.push(bad(2, Fault::Nothing));
     }
     if errors.is_empty() { Ok(lines) } else { Err(errors) }
 }
 
-fn fault(line: &FleetLine) -> Option<String> {
-    let named = [("chain", &line.chain), ("outlet", &line.outlet), ("pos_server", &line.pos_server)];
-    if let Some((field, _)) = named.iter().find(|(_, text)| text.is_empty()) {
-        return Some(format!("{field} is empty"));
-    }
-    let texts = [("crm_id", &line.crm_id), ("address", &line.address)];
-    for (field, text) in named.into_iter().chain(texts) {
-        if let Some(fault) = text_fault(text, false) {
-            return Some(format!("{field} {fault}"));
-        }
-    }
-    time_zone_fault(&line.time_zone)
+fn fault(line: &FleetLine) -> Option<Fault> {
+    [
+        ("chain", &line.chain, true),
+        ("outlet", &line.outlet, true),
+        ("pos_server", &line.pos_server, true),
+        ("crm_id", &line.crm_id, false),
+        ("address", &line.address, false),
+    ]
+    .into_iter()
+    .find_map(|(column, text, needed)| {
+        text_fault(text, needed).map(|fault| Fault::Text { column: column.into(), fault })
+    })
+    .or_else(|| time_zone_fault(&line.time_zone))
 }
 
-/// What is wrong with a name or an address, said after the name of its field.
-pub fn text_fault(text: &str, needed: bool) -> Option<String> {
+/// What is wrong with a name or an address.
+pub fn text_fault(text: &str, needed: bool) -> Option<TextFault> {
     if needed && text.is_empty() {
-        return Some("is empty".into());
+        return Some(TextFault::Empty);
     }
     if text.chars().count() > MAX_CHARS {
-        return Some(format!("is longer than {MAX_CHARS} characters"));
+        return Some(TextFault::TooLong);
     }
-    text.contains(char::is_control).then(|| "has a control character in it".into())
+    text.contains(char::is_control).then_some(TextFault::ControlCharacter)
 }
 
 /// What is wrong with the name of a time zone.
-pub fn time_zone_fault(name: &str) -> Option<String> {
-    let shown: String = name.chars().take(60).collect();
-    name.parse::<Tz>().is_err().then(|| format!("`{shown}` is not a known time zone, such as Europe/Riga"))
+pub fn time_zone_fault(name: &str) -> Option<Fault> {
+    let shown = || name.chars().take(60).collect();
+    name.parse::<Tz>().is_err().then(|| Fault::TimeZone { name: shown() })
 }
 
 #[cfg(test)]
