@@ -22,6 +22,11 @@ try {
   for (const area of picked) {
     const { measure } = await import(path.join(folder, `${area}.mjs`));
     for (const row of await step(`Measuring ${area}`, () => measure(options))) rows.push({ area, ...row });
+    // After each area: a later one that fails takes no figures with it.
+    if (options.json) {
+      const figures = rows.map((row) => ({ ...row, target: row.target.text }));
+      writeFileSync(options.json, `${JSON.stringify(figures, null, 2)}\n`);
+    }
   }
   process.stdout.write(
     `\n${table([
@@ -36,10 +41,6 @@ try {
       ]),
     ])}\n`,
   );
-  if (options.json) {
-    const figures = rows.map((row) => ({ ...row, target: row.target.text }));
-    writeFileSync(options.json, `${JSON.stringify(figures, null, 2)}\n`);
-  }
 } catch (error) {
   process.stderr.write(`\n${error.message}\n`);
   process.exitCode = 1;

@@ -101,14 +101,19 @@ export function timed(command, ...args) {
 
 /** Builds an example of a crate as it would be shipped, and gives its path. */
 export function example(crate, name, more = []) {
-  run('cargo', ['build', '--quiet', '--release', '--locked', '--package', crate, '--example', name, ...more]);
-  return path.join(targetDir(), 'release', 'examples', name);
+  return path.join(built(crate, ['--example', name, ...more]), 'examples', name);
 }
 
 /** Builds a program of ours as it would be shipped, and gives its path. */
 export function release(name, more = []) {
-  run('cargo', ['build', '--quiet', '--release', '--locked', '--package', name, '--bin', name, ...more]);
-  return path.join(targetDir(), 'release', name);
+  return path.join(built(name, ['--bin', name, ...more]), name);
+}
+
+/** What runs in stores has a profile of its own. */
+function built(crate, what) {
+  const profile = ['tillwatch-connector', 'tillwatch-pos-server'].includes(crate) ? 'store' : 'release';
+  run('cargo', ['build', '--quiet', '--locked', '--profile', profile, '--package', crate, ...what]);
+  return path.join(targetDir(), profile);
 }
 
 /** Does `work` with a folder that is removed afterwards, also when it is broken off, on a disk with room for it. */
@@ -158,7 +163,7 @@ export const shown = {
       return value < 0.1 ? `${(value * 1000).toPrecision(3)} ms` : `${value.toPrecision(3)} s`;
     if (unit === 'bytes')
       return value < 2 ** 20 ? `${(value / 2 ** 10).toFixed(0)} KiB` : `${(value / 2 ** 20).toFixed(2)} MiB`;
-    return `${value.toPrecision(3)} ${unit}`;
+    return `${Number.isInteger(value) ? value : value.toPrecision(3)} ${unit}`;
   },
   ratio: (ratio, target) => (ratio === null ? '–' : target.show(ratio)),
 };

@@ -54,6 +54,7 @@ const packages = {
     'nginx-light',
     'libnginx-mod-nchan',
     'nats-server',
+    'postgresql',
     'zabbix-agent2',
     'python3',
     'libxlsxwriter-dev',

@@ -1,8 +1,8 @@
 // What a cloud of several nodes stands on, from the files of deploy/cluster: only ports and paths are a test's own.
-import { mkdirSync, readFileSync, readdirSync, writeFileSync, chmodSync, chownSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { spawnSync } from 'node:child_process';
+import { startPostgres } from '../../scripts/lib/postgres.mjs';
 import { root, start, stop } from '../../scripts/lib/run.mjs';
 import { atEnd } from './at-end.mjs';
 
@@ -51,46 +51,10 @@ const listens = (port) =>
 
 /** Postgres in a folder of the test; gives its address. */
 export async function postgres(t, folder) {
-  const versions = '/usr/lib/postgresql';
-  const newest = readdirSync(versions).sort((a, b) => Number(b) - Number(a))[0];
-  const bin = (name) => path.join(versions, newest, 'bin', name);
-  // Postgres refuses to run as root.
-  const isRoot = process.getuid() === 0;
-  const as = isRoot ? ['setpriv', '--reuid=postgres', '--regid=postgres', '--init-groups'] : ['env'];
-  const data = path.join(folder, 'postgres');
-  mkdirSync(data, { mode: 0o700 });
-  if (isRoot) {
-    chmodSync(folder, 0o755);
-    const [uid, gid] = ['-u', '-g'].map((flag) => Number(spawnSync('id', [flag, 'postgres']).stdout));
-    chownSync(data, uid, gid);
-  }
-  const made = spawnSync(as[0], [
-    ...as.slice(1),
-    bin('initdb'),
-    `--pgdata=${data}`,
-    '--username=tillwatch',
-    '--auth=trust',
-    '--encoding=UTF8',
-    '--locale=C.UTF-8',
-    '--no-sync',
-  ]);
-  if (made.status !== 0) throw new Error(`initdb: ${made.stderr}`);
-  const own = `\nlisten_addresses = ''\nunix_socket_directories = '${data}'\n`;
-  writeFileSync(path.join(data, 'conf'), rendered('postgresql.conf', [["'1GB'", "'32MB'"]]) + own, {
-    mode: 0o644,
-  });
-  const { child } = await start(
-    as[0],
-    [...as.slice(1), bin('postgres'), '-D', data, `-c`, `config_file=${path.join(data, 'conf')}`],
-    { name: 'postgres' },
-  );
-  atEnd(t, async () => {
-    child.kill('SIGQUIT');
-    await child.exited;
-  });
-  const ready = () => spawnSync(bin('pg_isready'), ['--quiet', `--host=${data}`]).status === 0;
-  await until(`Postgres starts: ${child.output()}`, ready);
-  return `postgres://tillwatch@localhost/postgres?host=${data}`;
+  const configuration = rendered('postgresql.conf', [["'1GB'", "'32MB'"]]);
+  const { url, stop } = await startPostgres(folder, configuration);
+  atEnd(t, stop);
+  return url;
 }
 
 /** A NATS server; gives its address. */

@@ -80,6 +80,8 @@ enum Command {
     },
     /// Writes reports into a new database as the gateway does, and the same rows with rusqlite.
     Reports { folder: PathBuf, count: usize },
+    /// The same over Postgres, in an empty database, and the same rows by COPY.
+    ReportsOnPostgres { folder: PathBuf, url: String, count: usize },
 }
 
 #[tokio::main]
@@ -101,7 +103,10 @@ async fn main() -> anyhow::Result<()> {
         Command::Nats { url, count, every_millis } => {
             round_trips::nats(&url, count, Duration::from_millis(every_millis)).await?
         }
-        Command::Reports { folder, count } => reports::write(&folder, count).await?,
+        Command::Reports { folder, count } => reports::on_sqlite(&folder, count).await?,
+        Command::ReportsOnPostgres { folder, url, count } => {
+            reports::on_postgres(&folder, &url, count).await?
+        }
     };
     println!("{figures}");
     Ok(())
