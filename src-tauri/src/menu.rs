@@ -114,6 +114,8 @@ fn build<R: Runtime>(app: &AppHandle<R>, is_russian: bool) -> tauri::Result<Menu
         .item(&item(MenuAction::Views, say("&Views…", "Со&хранённые виды…"), None)?)
         .item(&item(MenuAction::Columns, say("C&olumns…", "&Столбцы…"), None)?)
         .item(&item(MenuAction::Activity, say("&Activity", "&Действия"), None)?)
+        .separator()
+        .item(&item(MenuAction::Administration, say("Ad&ministration", "Ад&министрирование"), None)?)
         .build()?;
     let store = SubmenuBuilder::new(app, say("&Store", "&Точка"))
         .item(&item(
@@ -122,14 +124,19 @@ fn build<R: Runtime>(app: &AppHandle<R>, is_russian: bool) -> tauri::Result<Menu
             Some("CmdOrCtrl+L"),
         )?)
         .item(&item(MenuAction::Diagnose, say("&Diagnose", "&Диагностика"), None)?)
-        .item(&item(MenuAction::ExchangeNow, say("&Exchange now", "&Синхронизировать сейчас"), None)?)
+        .item(&item(MenuAction::ExchangeNow, say("&Exchange now", "&Обменяться сейчас"), None)?)
         .item(&item(
             MenuAction::RestartPos,
             say("Re&start the POS server", "Пере&запустить POS-сервер"),
             None,
         )?)
         .separator()
-        .item(&item(MenuAction::ResetDatabase, say("&Reset POS database…", "&Сбросить базу POS…"), None)?)
+        .item(&item(MenuAction::ResetDatabase, say("&Reset POS database…", "С&бросить базу POS…"), None)?)
+        .item(&item(
+            MenuAction::RestoreDatabase,
+            say("Restore the &previous database…", "&Восстановить прежнюю базу…"),
+            None,
+        )?)
         .build()?;
     let window = SubmenuBuilder::new(app, say("&Window", "&Окно"));
     let (minimize, maximize) = (say("Mi&nimize", "&Свернуть"), say("Ma&ximize", "&Развернуть"));

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type {} from '../src/lib/backend/mock';
+import type { MenuAction } from '../src/lib/backend/types';
 import { eventually, open, type App } from './browser';
 
 const text = async (app: App, testid: string) => (await app.get(testid).textContent()) ?? '';
@@ -344,15 +345,22 @@ test('Excel gets the visible columns, titled', async () => {
 
 test('the native menu does what the buttons do', async () => {
   const app = await open('scenario=demo');
-  const choose = (action: 'settings' | 'retrieve_logs' | 'find' | 'export_excel') =>
+  const choose = (action: MenuAction) =>
     app.page.evaluate((chosen) => window.tillwatchMock?.emit({ type: 'menu', action: chosen }), action);
   await choose('find');
   expect(await app.page.evaluate(() => document.activeElement?.id)).toBe('quick-search');
   await choose('export_excel');
   await app.page.getByText('214 rows written').waitFor();
-  await app.row(3).click();
+  await app.row(5).click();
   await choose('retrieve_logs');
   await app.get('logs-close').click();
+  await choose('restore_database');
+  await app.page.getByRole('dialog', { name: 'Restore the POS database' }).waitFor();
+  await app.page.keyboard.press('Escape');
+  await choose('administration');
+  await app.page.getByRole('tab', { name: 'Enrollment' }).waitFor();
+  await choose('administration');
+  await app.row(5).waitFor();
   await choose('settings');
   await app.get('settings-language').waitFor();
 });

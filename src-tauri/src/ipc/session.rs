@@ -252,10 +252,14 @@ pub enum MenuAction {
     Views,
     /// Open the activity panel.
     Activity,
+    /// Open the administration, or go back to the stores.
+    Administration,
     /// Retrieve logs of the selected stores.
     RetrieveLogs,
     /// Reset the selected store's database.
     ResetDatabase,
+    /// Put the selected store's previous database back.
+    RestoreDatabase,
     /// Ask the selected store for an exchange.
     ExchangeNow,
     /// Find out what is wrong with the selected store.

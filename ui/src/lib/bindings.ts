@@ -1012,10 +1012,14 @@ export type MenuAction =
 "views" | 
 /**  Open the activity panel. */
 "activity" | 
+/**  Open the administration, or go back to the stores. */
+"administration" | 
 /**  Retrieve logs of the selected stores. */
 "retrieve_logs" | 
 /**  Reset the selected store's database. */
 "reset_database" | 
+/**  Put the selected store's previous database back. */
+"restore_database" | 
 /**  Ask the selected store for an exchange. */
 "exchange_now" | 
 /**  Find out what is wrong with the selected store. */

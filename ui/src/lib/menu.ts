@@ -1,6 +1,6 @@
 // What the menu and the shortcuts do. The native menu hands its choices over as events.
 
-import { resetReason, runJob } from './actions';
+import { resetReason, restoreReason, runJob } from './actions';
 import type { MenuAction } from './backend/types';
 import { exportExcel } from './export';
 import type { App } from './state/app.svelte';
@@ -44,11 +44,17 @@ export function perform(app: App, action: MenuAction): void {
     case 'activity':
       app.activityOpen = true;
       return;
+    case 'administration':
+      app.adminOpen = app.session.administers;
+      return;
     case 'retrieve_logs':
       if (!app.cloudReason) void app.openLogs();
       return;
     case 'reset_database':
       if (row && resetReason(app, row) === null) void app.openReset(row.id);
+      return;
+    case 'restore_database':
+      if (row && restoreReason(app, row) === null) void app.openRestore(row.id);
       return;
     case 'exchange_now':
     case 'diagnose':
@@ -62,6 +68,7 @@ export function perform(app: App, action: MenuAction): void {
 function performInAdmin(app: App, action: MenuAction): void {
   if (action === 'settings' || action === 'about') app.settingsOpen = true;
   else if (action === 'sign_out') void app.signOut();
+  else if (action === 'administration') app.adminOpen = false;
   else if (action === 'find') document.getElementById('admin-search')?.focus();
 }
 
