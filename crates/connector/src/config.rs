@@ -8,6 +8,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::files;
+use crate::glob::Glob;
 use crate::proxy::ProxyAddress;
 use crate::relay::Rule;
 
@@ -202,8 +203,8 @@ fn contradiction(config: &Config) -> Option<String> {
             return Some(format!("`{key}` is empty"));
         }
         for glob in globs {
-            if let Err(error) = files::check_glob(glob) {
-                return Some(format!("`{key}`: {error}"));
+            if let Err(reason) = Glob::new(glob) {
+                return Some(format!("`{key}`: {glob}: {reason}"));
             }
         }
     }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
-use globset::{GlobBuilder, GlobMatcher};
+use crate::glob::{Glob, is_pattern};
 
 /// How the names of files begin that are still being written.
 const UNFINISHED: &str = ".writing-";
@@ -154,51 +154,33 @@ pub(crate) fn move_file(from: &Path, to: &Path) -> io::Result<()> {
 /// The files that a glob matches, sorted. A relative glob counts from `base`; links to folders are not
 /// followed. Folders that can't be read are as if empty.
 pub(crate) fn find(base: &Path, pattern: &str) -> Vec<PathBuf> {
-    let Ok(matcher) = matcher(base, pattern) else { return Vec::new() };
+    let Ok(glob) = Glob::below(base, pattern) else { return Vec::new() };
     let (root, depth) = literal_root(base, pattern);
     let mut found = Vec::new();
-    walk(&root, depth, &matcher, &mut found);
+    walk(&root, depth, &glob, &mut found);
     found.sort();
     found
-}
-
-/// Whether the text is a glob.
-pub(crate) fn check_glob(pattern: &str) -> Result<(), globset::Error> {
-    GlobBuilder::new(pattern).literal_separator(true).build().map(|_| ())
-}
-
-fn matcher(base: &Path, pattern: &str) -> Result<GlobMatcher, globset::Error> {
-    let absolute = if Path::new(pattern).is_absolute() {
-        pattern.to_owned()
-    } else {
-        format!("{}/{pattern}", globset::escape(&base.to_string_lossy()).trim_end_matches('/'))
-    };
-    GlobBuilder::new(&absolute)
-        .literal_separator(true)
-        .case_insensitive(cfg!(windows))
-        .build()
-        .map(|glob| glob.compile_matcher())
 }
 
 /// The deepest folder that every match lies in, and how many levels below it may matter.
 pub(crate) fn literal_root(base: &Path, pattern: &str) -> (PathBuf, usize) {
     let mut root = base.to_owned();
     let parts: Vec<_> = Path::new(pattern).components().collect();
-    let is_glob = |part: &Component<'_>| part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']);
+    let is_glob = |part: &Component<'_>| is_pattern(&part.as_os_str().to_string_lossy());
     let folders = parts.len().saturating_sub(1);
     let literal = parts.iter().position(is_glob).unwrap_or(folders).min(folders);
     root.extend(&parts[..literal]);
     (root, if pattern.contains("**") { MAX_DEPTH } else { parts.len() - literal })
 }
 
-fn walk(dir: &Path, depth: usize, matcher: &GlobMatcher, found: &mut Vec<PathBuf>) {
+fn walk(dir: &Path, depth: usize, glob: &Glob, found: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     for entry in entries.flatten() {
         let Ok(kind) = entry.file_type() else { continue };
         let path = entry.path();
         if kind.is_dir() && depth > 1 {
-            walk(&path, depth - 1, matcher, found);
-        } else if kind.is_file() && matcher.is_match(&path) {
+            walk(&path, depth - 1, glob, found);
+        } else if kind.is_file() && glob.matches(&path) {
             found.push(path);
         }
     }

@@ -26,3 +26,4 @@ pub mod config;
 pub mod identity;
 
 mod files;
+mod glob;

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::Lifecycle;
 
@@ -78,17 +80,18 @@ fn finish(runtime: Runtime, result: anyhow::Result<ExitCode>) -> ExitCode {
 }
 
 fn log_to_stderr(logged: &str) {
-    tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
-        .with_env_filter(filter(logged))
         // Whoever read our standard error may be gone; that must not matter.
-        .log_internal_errors(false)
-        .init();
+        .log_internal_errors(false);
+    tracing_subscriber::registry().with(filter(logged)).with(lines).init();
 }
 
-pub(crate) fn filter(logged: &str) -> EnvFilter {
-    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(logged))
+/// What is logged: what `RUST_LOG` says, if it can be read, else `logged`.
+pub(crate) fn filter(logged: &str) -> Targets {
+    let asked = std::env::var("RUST_LOG").ok().and_then(|asked| asked.parse().ok());
+    asked.unwrap_or_else(|| logged.parse().expect("what a program logs is written down rightly"))
 }
 
 /// Ctrl-C, or what the system sends to stop a program. What comes after this call is not missed, even when

@@ -5,9 +5,8 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use globset::{GlobBuilder, GlobMatcher};
-
 use super::{CollectError, Watch};
+use crate::glob::{Glob, is_pattern};
 
 /// Files are opened as they are found, so that one that is rotated meanwhile is still the same. Beyond this
 /// many they are opened when it is their turn: some systems allow a process 256 open files.
@@ -149,7 +148,7 @@ struct Walk<'a, 'b> {
 struct Pattern {
     root: PathBuf,
     /// Nothing if the glob is a plain path.
-    matcher: Option<GlobMatcher>,
+    glob: Option<Glob>,
     depth: usize,
 }
 
@@ -160,29 +159,22 @@ impl Pattern {
             return Err(invalid("it is empty".into()));
         }
         let parts: Vec<&str> = glob.split(['/', std::path::MAIN_SEPARATOR]).collect();
-        let is_plain = |part: &&str| !part.contains(['*', '?', '[', '{', '\\']);
-        let plain = parts.iter().take_while(|part| is_plain(part)).count();
+        let plain = parts.iter().take_while(|part| !is_pattern(part)).count();
         let mut root: String = parts[..plain].join(std::path::MAIN_SEPARATOR_STR);
         if plain > 0 && plain < parts.len() {
             root.push(std::path::MAIN_SEPARATOR);
         }
         let root = normalized(&base.join(root));
         if plain == parts.len() {
-            return Ok(Self { root, matcher: None, depth: 0 });
+            return Ok(Self { root, glob: None, depth: 0 });
         }
         let rest = &parts[plain..];
         if rest.contains(&"..") {
             return Err(invalid("`..` can't follow a wildcard".into()));
         }
-        let matcher = GlobBuilder::new(&rest.join("/"))
-            .literal_separator(true)
-            .case_insensitive(cfg!(windows))
-            .build()
-            .map_err(|error| invalid(error.kind().to_string()))?
-            .compile_matcher();
-        // Braces may hold separators, so that the depth can't be told by counting parts.
-        let open_ended = rest.iter().any(|part| part.contains("**") || part.contains('{'));
-        Ok(Self { root, matcher: Some(matcher), depth: if open_ended { DEEPEST } else { rest.len() } })
+        let depth = if rest.contains(&"**") { DEEPEST } else { rest.len() };
+        let glob = Glob::new(&rest.join("/")).map_err(invalid)?;
+        Ok(Self { root, glob: Some(glob), depth })
     }
 
     fn walk(&self, base: &Path, walk: &mut Walk<'_, '_>) -> Result<(), CollectError> {
@@ -197,7 +189,7 @@ impl Pattern {
                 }
             }
         }
-        if self.matcher.is_some() {
+        if self.glob.is_some() {
             return self.enter(&self.root, 1, walk);
         }
         match fs::symlink_metadata(&self.root) {
@@ -234,7 +226,7 @@ impl Pattern {
                 continue;
             }
             let below = path.strip_prefix(&self.root).unwrap_or(&path);
-            if self.matcher.as_ref().is_some_and(|matcher| matcher.is_match(below)) {
+            if self.glob.as_ref().is_some_and(|glob| glob.matches(below)) {
                 walk.meet(path, metadata)?;
             }
         }

@@ -26,16 +26,13 @@ fn globs_take_what_they_say_and_nothing_else() {
     assert_eq!(names(&store), ["logs/.hidden.log", "logs/a.log", "logs/deep/er/b.log.2"]);
     store.globs = vec!["logs/*.log".into(), "logs/**/*.log*".into(), "./logs/a.log".into(), "e.log".into()];
     assert_eq!(names(&store), ["e.log", "logs/.hidden.log", "logs/a.log", "logs/deep/er/b.log.2"]);
-    store.globs = vec![
-        format!("{}/other/*.{{log,txt}}", store.base().display()),
-        "missing/*.log".into(),
-        "none.log".into(),
-    ];
+    store.globs =
+        vec![format!("{}/other/*.log", store.base().display()), "missing/*.log".into(), "none.log".into()];
     assert_eq!(names(&store), ["other/d.log"]);
-    store.globs = vec!["logs/[".into()];
-    assert!(matches!(store.try_collect(FROM, TO), Err(CollectError::GlobInvalid { .. })));
-    store.globs = vec!["logs/*/../../*.log".into()];
-    assert!(matches!(store.try_collect(FROM, TO), Err(CollectError::GlobInvalid { .. })));
+    for invalid in ["logs/[", "logs/*/../../*.log", "other/*.{log,txt}"] {
+        store.globs = vec![invalid.into()];
+        assert!(matches!(store.try_collect(FROM, TO), Err(CollectError::GlobInvalid { .. })), "{invalid}");
+    }
 }
 
 #[cfg(unix)]

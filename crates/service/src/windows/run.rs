@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 use windows_service::service::{
     ServiceControl, ServiceControlAccept, ServiceExitCode, ServiceState, ServiceStatus, ServiceType,
 };
@@ -88,15 +90,14 @@ pub(crate) fn run<W>(
 where
     W: Future<Output = anyhow::Result<()>>,
 {
-    tracing_subscriber::fmt()
+    let entries = tracing_subscriber::fmt::layer()
         .with_writer(EventLog::of(name))
         .with_ansi(false)
         // The event log has columns for these.
         .without_time()
         .with_level(false)
-        .with_env_filter(filter(logged))
-        .log_internal_errors(false)
-        .init();
+        .log_internal_errors(false);
+    tracing_subscriber::registry().with(filter(logged)).with(entries).init();
     let main: Main = Box::new({
         let name = name.to_owned();
         move || serve(&name, &runtime, work)
