@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::archive::KEPT;
 use crate::domain::hindsight::TWICE;
 use crate::domain::job::Change;
+use crate::domain::user::LOCK_OUT;
 use crate::gateway::write_in_time;
 use crate::http::exchange::touch_stale_chains;
 use crate::nodes::{self, Lease};
@@ -169,10 +170,24 @@ async fn expire(state: AppState, pause: Duration) {
         if let Err(error) = delete_expired(&state).await {
             tracing::error!(error = format!("{error:#}"), "archives whose time is over could not be deleted");
         }
+        if let Err(error) = forget_attempts(&state).await {
+            failed("wrong passwords could not be forgotten", error);
+        }
         if let Err(error) = thin_timelines(&state).await {
             failed("timelines could not be thinned", error);
         }
     }
+}
+
+/// Forgets wrong passwords that count no more.
+async fn forget_attempts(state: &AppState) -> Result<(), StoreError> {
+    let before = Utc::now() - LOCK_OUT;
+    if store::attempts::any_before(&state.store.read().await?, before).await? {
+        let tx = state.store.write().await?;
+        store::attempts::forget_before(&tx, before).await?;
+        tx.commit().await?;
+    }
+    Ok(())
 }
 
 /// Sums up the days that timelines need not tell any more.

@@ -26,6 +26,7 @@ pub(crate) mod upload;
 
 pub(crate) mod loyalty;
 
+pub(crate) mod attempts;
 pub(crate) mod grant;
 pub(crate) mod service_token;
 pub(crate) mod session;

@@ -7,8 +7,8 @@ use tillwatch_protocol::rest::session::User;
 
 use super::AdminError;
 use crate::domain::audit::{Actor, Entry};
-use crate::domain::user::{self, Attempts};
-use crate::store::{WriteTx, audit, grant, session, user as users};
+use crate::domain::user;
+use crate::store::{WriteTx, attempts, audit, grant, session, user as users};
 use crate::tokens;
 
 /// A user to be made, checked, the password hashed.
@@ -131,15 +131,15 @@ pub(crate) async fn edit(
 pub(crate) async fn set_password(
     tx: &WriteTx,
     actor: Actor,
-    id: UserId,
+    user: &AdminUser,
     password: &Password,
     now: DateTime<Utc>,
 ) -> Result<(), AdminError> {
     let changes = users::Edit { password_hash: Some(password.hash.clone()), ..users::Edit::default() };
-    users::edit(tx, id, changes, now).await?;
-    users::set_attempts(tx, id, Attempts::default()).await?;
-    let sessions = session::revoke_all(tx, id, now).await?;
-    let entry = entry(now, actor, "user.password_set", id);
+    users::edit(tx, user.id, changes, now).await?;
+    attempts::forget(tx, &user.email).await?;
+    let sessions = session::revoke_all(tx, user.id, now).await?;
+    let entry = entry(now, actor, "user.password_set", user.id);
     audit::append(tx, entry.with("sessions_ended", sessions)).await?;
     Ok(())
 }
@@ -151,7 +151,7 @@ pub(crate) async fn unlock(
     user: &AdminUser,
     now: DateTime<Utc>,
 ) -> Result<(), AdminError> {
-    users::set_attempts(tx, user.id, Attempts::default()).await?;
+    attempts::forget(tx, &user.email).await?;
     if user.locked_until.is_some() {
         audit::append(tx, entry(now, actor, "user.unlocked", user.id)).await?;
     }

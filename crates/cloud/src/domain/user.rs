@@ -5,7 +5,7 @@ use argon2::password_hash::rand_core::OsRng;
 use argon2::{Argon2, PasswordHash, PasswordHasher, PasswordVerifier};
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// Wrong passwords in a row until the user has to wait.
+/// Wrong passwords in a row until one has to wait.
 pub const MAX_ATTEMPTS: i32 = 10;
 /// How long.
 pub const LOCK_OUT: TimeDelta = TimeDelta::minutes(30);
@@ -78,28 +78,31 @@ pub fn verify_password(password: &str, hash: &str) -> bool {
         .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
 }
 
-/// Wrong passwords so far, and until when nobody may try.
+/// Wrong passwords so far, in a row. Half an hour without another one and they are as if they had never been.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attempts {
-    /// In a row.
+    /// How many.
     pub failed: i32,
-    /// Once there were too many.
-    pub locked_until: Option<DateTime<Utc>>,
+    /// When the last was given.
+    pub last_at: DateTime<Utc>,
 }
 
 impl Attempts {
+    /// Until when nobody may try, once there were too many.
+    pub fn locked_until(self) -> Option<DateTime<Utc>> {
+        (self.failed >= MAX_ATTEMPTS).then(|| self.last_at + LOCK_OUT)
+    }
+
     /// How long one still has to wait, if at all.
     pub fn wait(self, now: DateTime<Utc>) -> Option<TimeDelta> {
-        self.locked_until.map(|until| until - now).filter(|wait| *wait > TimeDelta::zero())
+        self.locked_until().map(|until| until - now).filter(|wait| *wait > TimeDelta::zero())
     }
 
     /// After one more wrong password.
     #[must_use]
     pub fn failed_at(self, now: DateTime<Utc>) -> Self {
-        // Whoever sat out a wait has ten new tries.
-        let failed = if self.locked_until.is_some() { 1 } else { self.failed + 1 };
-        let locked_until = (failed >= MAX_ATTEMPTS).then(|| now + LOCK_OUT);
-        Self { failed, locked_until }
+        let failed = if self.last_at + LOCK_OUT <= now { 1 } else { self.failed + 1 };
+        Self { failed, last_at: now }
     }
 }
 
@@ -118,7 +121,16 @@ mod tests {
         assert_eq!(attempts.wait(start), Some(LOCK_OUT));
         let later = start + LOCK_OUT;
         assert_eq!(attempts.wait(later), None);
-        assert_eq!(attempts.failed_at(later), Attempts { failed: 1, locked_until: None });
+        assert_eq!(attempts.failed_at(later), Attempts { failed: 1, last_at: later });
+    }
+
+    #[test]
+    fn wrong_passwords_are_forgotten_half_an_hour_after_the_last() {
+        let start = Utc::now();
+        let nine = Attempts { failed: 9, last_at: start };
+        let just_before = start + LOCK_OUT - TimeDelta::milliseconds(1);
+        assert!(nine.failed_at(just_before).locked_until().is_some());
+        assert_eq!(nine.failed_at(start + LOCK_OUT).failed, 1);
     }
 
     #[test]

@@ -1,10 +1,8 @@
 //! Signing in and out, one's sessions, and what one may do.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -30,8 +28,8 @@ use crate::metrics;
 use crate::state::AppState;
 use crate::store::grant::Scope;
 use crate::store::session::{NewTokens, Refreshed};
-use crate::store::{WriteTx, audit, grant, session, user as users};
-use crate::tokens::{hash, new_password, new_token};
+use crate::store::{WriteTx, attempts, audit, grant, session, user as users};
+use crate::tokens::{new_password, new_token};
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -45,18 +43,16 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
 /// How often one may try to sign in from one network: so often at once, and so often in a minute after that.
 const TRIES: Quota =
     Quota::per_minute(NonZeroU32::new(30).unwrap()).allow_burst(NonZeroU32::new(100).unwrap());
-/// How many e-mails that belong to nobody are remembered with their wrong passwords.
-const MAX_UNKNOWN: usize = 10_000;
+/// How many networks are remembered with their tries before those are forgotten whose tries are long ago.
+const MAX_NETWORKS: usize = 10_000;
 
 /// What slows down guessing passwords, and hides which e-mails there are.
 pub(crate) struct SignInGuard {
     /// Hashing takes a core and 19 MiB each.
     hashing: Semaphore,
-    /// One password of a user is checked at a time, so that the eleventh try can't overtake the tenth.
+    /// One password for an e-mail is checked at a time, so that the eleventh try can't overtake the tenth.
     turns: [AsyncMutex<()>; 64],
     hasher: RandomState,
-    /// E-mails without a user lock out too: who guesses learns nothing from it.
-    unknown: Mutex<HashMap<String, Attempts>>,
     /// A hash of a password that nobody has, to spend the same time on a user that is not there.
     nobody: String,
     /// Tries by network: who guesses at many users at once waits as well.
@@ -70,7 +66,6 @@ impl SignInGuard {
             hashing: Semaphore::new(cores),
             turns: std::array::from_fn(|_| AsyncMutex::new(())),
             hasher: RandomState::new(),
-            unknown: Mutex::default(),
             nobody: user::hash_password(&new_password()),
             by_network: RateLimiter::keyed(TRIES),
         }
@@ -78,7 +73,7 @@ impl SignInGuard {
 
     /// Counts a try of this address; refuses it when there were too many.
     pub(crate) fn admit(&self, address: ClientAddress) -> ApiResult<()> {
-        if self.by_network.len() > MAX_UNKNOWN {
+        if self.by_network.len() > MAX_NETWORKS {
             self.by_network.retain_recent();
         }
         self.by_network.check_key(&address.network()).map_err(|until| {
@@ -97,19 +92,6 @@ impl SignInGuard {
         tokio::task::spawn_blocking(move || user::verify_password(&password, &password_hash))
             .await
             .map_err(ApiError::internal)
-    }
-
-    fn unknown_attempts(&self, email: &str) -> Attempts {
-        let unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
-        unknown.get(&hash(email)).copied().unwrap_or_default()
-    }
-
-    fn set_unknown_attempts(&self, email: &str, attempts: Attempts) {
-        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
-        if unknown.len() >= MAX_UNKNOWN {
-            unknown.clear();
-        }
-        unknown.insert(hash(email), attempts);
     }
 }
 
@@ -131,48 +113,40 @@ async fn sign_in(
     }
     let guard = &state.sign_in;
     let _turn = guard.turn(&email).lock().await;
-    let account = users::by_email(&state.store.read().await?, &email).await?;
-    let attempts =
-        account.as_ref().map_or_else(|| guard.unknown_attempts(&email), |account| account.attempts);
-    admit_after(attempts, Utc::now())?;
-    let password_hash =
-        account.as_ref().map_or_else(|| guard.nobody.clone(), |account| account.password_hash.clone());
+    let (account, tries) = {
+        let db = state.store.read().await?;
+        (users::by_email(&db, &email).await?, attempts::of(&db, &email).await?)
+    };
+    admit_after(tries, Utc::now())?;
+    // An e-mail that no user has costs the same time, here and below, and is counted in the same place.
+    let password_hash = account.map_or_else(|| guard.nobody.clone(), |account| account.password_hash);
     let fits = guard.verify(body.password, password_hash.clone()).await?;
     let now = Utc::now();
-    if account.is_none() {
-        guard.set_unknown_attempts(&email, attempts.failed_at(now));
-        // A known user's failure costs a write to the disk: the same here, or the time would tell.
-        let tx = state.store.write().await?;
-        users::note_unknown(&tx, now).await?;
-        audit::append(&tx, refusal("user:unknown".into(), address, now)).await?;
-        tx.commit().await?;
-        metrics::signed_in("password", "refused");
-        return Err(wrong_credentials());
-    }
     let tx = state.store.write().await?;
     // Hashing took its time: meanwhile other nodes may have counted tries, and somebody changed the password.
-    let Some(users::Account { user, attempts, disabled, password_hash: current }) =
-        users::by_email(&*tx, &email).await?
-    else {
-        return Err(wrong_credentials());
-    };
-    admit_after(attempts, now)?;
+    let account = users::by_email(&*tx, &email).await?;
+    let tries = attempts::of(&*tx, &email).await?;
+    admit_after(tries, now)?;
     // Who may not sign in learns no more than who guesses.
-    if !fits || current != password_hash || disabled {
-        let attempts = attempts.failed_at(now);
-        users::set_attempts(&tx, user.id, attempts).await?;
-        audit::append(&tx, refusal(format!("user:{}", user.id), address, now)).await?;
-        if attempts.locked_until.is_some() {
-            let entry = Entry::new(now, Actor::System, "user.locked_out", format!("user:{}", user.id));
-            audit::append(&tx, entry.with("failed_attempts", attempts.failed)).await?;
+    let may = |account: &users::Account| fits && account.password_hash == password_hash && !account.disabled;
+    let user = match account {
+        Some(account) if may(&account) => account.user,
+        account => {
+            let target =
+                account.map_or("user:unknown".to_owned(), |account| format!("user:{}", account.user.id));
+            let tries = tries.failed_at(now);
+            attempts::note(&tx, &email, tries.failed, now).await?;
+            audit::append(&tx, refusal(target.clone(), address, now)).await?;
+            if tries.locked_until().is_some() {
+                let entry = Entry::new(now, Actor::System, "user.locked_out", target);
+                audit::append(&tx, entry.with("failed_attempts", tries.failed)).await?;
+            }
+            tx.commit().await?;
+            metrics::signed_in("password", "refused");
+            return Err(wrong_credentials());
         }
-        tx.commit().await?;
-        metrics::signed_in("password", "refused");
-        return Err(wrong_credentials());
-    }
-    if attempts != Attempts::default() {
-        users::set_attempts(&tx, user.id, Attempts::default()).await?;
-    }
+    };
+    attempts::forget(&tx, &email).await?;
     let tokens = begin(tx, user, &Entrance { method: "password", provider: None, address }, now).await?;
     metrics::signed_in("password", "ok");
     Ok(axum::Json(tokens))

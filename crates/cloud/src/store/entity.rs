@@ -21,6 +21,7 @@ pub(crate) mod removals;
 pub(crate) mod revision;
 pub(crate) mod service_tokens;
 pub(crate) mod sessions;
+pub(crate) mod sign_in_attempts;
 pub(crate) mod sso_attempts;
 pub(crate) mod sso_identities;
 pub(crate) mod timeline;

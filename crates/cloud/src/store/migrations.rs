@@ -9,6 +9,7 @@ mod m0007_admin;
 mod m0009_used_tokens;
 mod m0010_job_generation;
 mod m0011_audit_head;
+mod m0012_sign_in_attempts;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use sea_orm_migration::prelude::*;
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_used_tokens::Migration),
             Box::new(m0010_job_generation::Migration),
             Box::new(m0011_audit_head::Migration),
+            Box::new(m0012_sign_in_attempts::Migration),
         ]
     }
 }

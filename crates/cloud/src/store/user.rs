@@ -14,17 +14,16 @@ use tillwatch_protocol::rest::session::User;
 use uuid::Uuid;
 
 use super::entity::{grants, outlets, sessions, users};
-use super::{StoreError, WriteTx, grant, set_meta, sso};
+use super::{StoreError, WriteTx, attempts, grant, sso};
 use crate::domain::permission::{Chains, Reach};
 use crate::domain::pos_server::fold;
-use crate::domain::user::Attempts;
+use crate::tokens::hash;
 
 /// A user as signing in needs one.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
     pub(crate) user: User,
     pub(crate) password_hash: String,
-    pub(crate) attempts: Attempts,
     /// May not sign in, whatever the password.
     pub(crate) disabled: bool,
 }
@@ -34,7 +33,6 @@ pub(crate) async fn by_email(db: &impl ConnectionTrait, email: &str) -> Result<O
     let row = users::Entity::find().filter(users::Column::Email.eq(email)).one(db).await?;
     Ok(row.map(|row| Account {
         password_hash: row.password_hash.clone(),
-        attempts: Attempts { failed: row.failed_attempts, locked_until: row.locked_until },
         disabled: row.disabled_at.is_some(),
         user: to_user(row),
     }))
@@ -54,8 +52,6 @@ pub(crate) async fn insert(
         password_hash: Set(password_hash),
         admin: Set(user.admin),
         created_at: Set(now),
-        failed_attempts: Set(0),
-        locked_until: Set(None),
         disabled_at: Set(None),
     };
     users::Entity::insert(row).exec_without_returning(&**tx).await?;
@@ -68,25 +64,6 @@ pub(crate) async fn may_sign_in(tx: &WriteTx, id: UserId) -> Result<bool, StoreE
     Ok(user.is_some_and(|user| user.disabled_at.is_none()))
 }
 
-/// Writes down how often a wrong password was given.
-pub(crate) async fn set_attempts(tx: &WriteTx, id: UserId, attempts: Attempts) -> Result<(), StoreError> {
-    users::Entity::update_many()
-        .set(users::ActiveModel {
-            failed_attempts: Set(attempts.failed),
-            locked_until: Set(attempts.locked_until),
-            ..Default::default()
-        })
-        .filter(users::Column::Id.eq(id.0))
-        .exec(&**tx)
-        .await?;
-    Ok(())
-}
-
-/// Writes down when somebody last gave an e-mail that no user has.
-pub(crate) async fn note_unknown(tx: &WriteTx, now: DateTime<Utc>) -> Result<(), StoreError> {
-    set_meta(&**tx, "unknown_user_at", now.to_rfc3339()).await
-}
-
 /// A user as the interface shows one.
 pub(super) fn to_user(row: users::Model) -> User {
     User { id: row.id.into(), email: row.email, name: row.name, admin: row.admin }
@@ -94,7 +71,8 @@ pub(super) fn to_user(row: users::Model) -> User {
 
 /// A user as administrators see one.
 pub(crate) async fn find(db: &impl ConnectionTrait, id: UserId) -> Result<Option<AdminUser>, StoreError> {
-    Ok(users::Entity::find_by_id(id.0).one(db).await?.map(to_admin))
+    let row = users::Entity::find_by_id(id.0).one(db).await?;
+    Ok(to_admin(db, row.into_iter().collect()).await?.pop())
 }
 
 /// Whether somebody signs in by a (normal) e-mail already.
@@ -128,7 +106,7 @@ pub(crate) async fn page(
         query = query.filter(users::Column::Email.gt(after));
     }
     let rows = query.order_by_asc(users::Column::Email).limit(limit).all(db).await?;
-    Ok(rows.into_iter().map(to_admin).collect())
+    to_admin(db, rows).await
 }
 
 /// A user within reach.
@@ -137,7 +115,8 @@ pub(crate) async fn find_within(
     reach: &Reach,
     id: UserId,
 ) -> Result<Option<AdminUser>, StoreError> {
-    Ok(users::Entity::find_by_id(id.0).filter(within(reach)).one(db).await?.map(to_admin))
+    let row = users::Entity::find_by_id(id.0).filter(within(reach)).one(db).await?;
+    Ok(to_admin(db, row.into_iter().collect()).await?.pop())
 }
 
 /// Users who may do something in the chains within reach: a condition on users.
@@ -216,14 +195,16 @@ pub(crate) async fn names(
     Ok(rows.into_iter().collect())
 }
 
-fn to_admin(row: users::Model) -> AdminUser {
-    AdminUser {
+async fn to_admin(db: &impl ConnectionTrait, rows: Vec<users::Model>) -> Result<Vec<AdminUser>, StoreError> {
+    let attempts = attempts::of_all(db, rows.iter().map(|row| row.email.as_str())).await?;
+    let to_admin = |row: users::Model| AdminUser {
+        locked_until: attempts.get(&hash(&row.email)).and_then(|attempts| attempts.locked_until()),
         id: row.id.into(),
         email: row.email,
         name: row.name,
         admin: row.admin,
         created_at: row.created_at,
         disabled_at: row.disabled_at,
-        locked_until: row.locked_until,
-    }
+    };
+    Ok(rows.into_iter().map(to_admin).collect())
 }

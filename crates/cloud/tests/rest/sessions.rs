@@ -63,12 +63,12 @@ async fn ten_wrong_passwords_lock_out_for_half_an_hour() {
     }
 
     // Half an hour later.
-    cloud.sql("UPDATE users SET locked_until = '2020-01-01T00:00:00+00:00'").await;
+    cloud.sql("UPDATE sign_in_attempts SET last_at = '2020-01-01T00:00:00+00:00'").await;
     cloud.sign_in(ADMIN).await;
     assert_eq!(
         admin::verify_audit(&cloud.store, None).await.unwrap(),
-        AuditChain::Whole(23),
-        "each refusal is written down"
+        AuditChain::Whole(24),
+        "each refusal is written down, and each lock-out"
     );
 }
 

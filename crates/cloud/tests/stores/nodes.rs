@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::Message;
 
 use crate::cluster::{Nats, Node};
-use crate::support::{ADMIN, Cloud, Line, PASSWORD, SOON, hasty, hello, report};
+use crate::support::{ADMIN, Cloud, Line, PASSWORD, SOON, answer, hasty, hello, report};
 
 /// Nothing is found by looking again: what happens, happens by a hint.
 fn hints_only() -> Patience {
@@ -445,4 +445,29 @@ async fn wrong_passwords_are_counted_across_nodes() {
         assert_eq!(tokio::join!(at(&a.base, "a guess"), at(&b.base, "another guess")), (401, 401));
     }
     assert_eq!(tokio::join!(at(&a.base, PASSWORD), at(&b.base, PASSWORD)), (429, 429));
+}
+
+#[tokio::test]
+async fn wrong_passwords_count_on_all_nodes_together_for_an_email_that_nobody_has_as_well() {
+    let a = Cloud::start().await;
+    let b = Node::beside(&a, hasty(), None).await;
+    let http = reqwest::Client::new();
+    let mut answers = Vec::new();
+    for email in [ADMIN, "nobody@example.com"] {
+        let guess = async |base: &str, password: &str| {
+            let body = json!({"email": email, "password": password});
+            answer(http.post(format!("{base}/api/v1/sessions")).json(&body)).await
+        };
+        let mut of_this = Vec::new();
+        for turn in 0..14 {
+            let base = if turn % 2 == 0 { &a.base } else { &b.base };
+            // After ten wrong ones the right one, if there is one, is as good as any.
+            let answer = guess(base, if turn < 12 { "a guess of mine" } else { PASSWORD }).await;
+            let expected = if turn < 10 { (401, "invalid_credentials") } else { (429, "rate_limited") };
+            assert_eq!(answer.problem(), expected, "try {turn} for {email}");
+            of_this.push((answer.status, answer.body["title"].clone(), answer.body["detail"].clone()));
+        }
+        answers.push(of_this);
+    }
+    assert_eq!(answers[0], answers[1]);
 }

@@ -173,7 +173,7 @@ async fn set_password(
     drop(db);
     let password = hashing(move || users::Password::check(password)).await?;
     let (tx, user) = write(&state, &administrator, id).await?;
-    users::set_password(&tx, administrator.actor(), user.id, &password, Utc::now()).await?;
+    users::set_password(&tx, administrator.actor(), &user, &password, Utc::now()).await?;
     tx.commit().await?;
     Ok(axum::Json(PasswordSet { password: password.generated }))
 }

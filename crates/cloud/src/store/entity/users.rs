@@ -13,8 +13,6 @@ pub struct Model {
     pub password_hash: String,
     pub admin: bool,
     pub created_at: DateTimeUtc,
-    pub failed_attempts: i32,
-    pub locked_until: Option<DateTimeUtc>,
     /// Since when the user may not sign in.
     pub disabled_at: Option<DateTimeUtc>,
 }
