@@ -19,6 +19,7 @@ use crate::http::session::SignInGuard;
 use crate::http::uploads::Digests;
 use crate::sso::Providers;
 use crate::store::Store;
+use crate::tokens::RefreshKey;
 
 /// Shared by all requests and links; cheap to clone.
 #[derive(Clone)]
@@ -33,6 +34,8 @@ pub(crate) struct AppState {
     pub(crate) cloud_id: CloudId,
     /// Limits on guessing passwords.
     pub(crate) sign_in: Arc<SignInGuard>,
+    /// What refresh tokens are marked with.
+    pub(crate) refresh_key: Arc<RefreshKey>,
     /// Who may tell who somebody is.
     pub(crate) sso: Arc<Providers>,
     /// What was last seen of whether it can be written.
@@ -69,6 +72,7 @@ impl AppState {
         let sso = Arc::new(Providers::new(&config.sso)?);
         let store = Store::open(&config.data_dir, config.database_url.as_deref()).await?;
         let cloud_id = store.cloud_id().await?;
+        let refresh_key = Arc::new(RefreshKey::new(store.refresh_key().await?));
         let blobs = Blobs::open(config.archives.as_ref(), &config.data_dir).await?;
         let (node_id, registry) = (Uuid::now_v7(), gateway::Registry::default());
         let nats = match &config.nats_url {
@@ -88,6 +92,7 @@ impl AppState {
             index: crate::store::pos_server::Index::default(),
             cloud_id,
             sign_in: Arc::new(SignInGuard::new()),
+            refresh_key,
             sso,
             health: Arc::default(),
             seen_tokens: Arc::new(SeenTokens::new(Utc::now())),

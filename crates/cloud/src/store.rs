@@ -148,6 +148,11 @@ impl Store {
         self.fact("hint_key", || hex(&rand::random::<[u8; 32]>())).await
     }
 
+    /// The key by which refresh tokens are marked; made up at the first start.
+    pub(crate) async fn refresh_key(&self) -> Result<String, StoreError> {
+        self.fact("refresh_key", || hex(&rand::random::<[u8; 32]>())).await
+    }
+
     /// A fact about this cloud; made up when nobody has asked for it before.
     async fn fact(&self, key: &str, make: impl FnOnce() -> String) -> Result<String, StoreError> {
         let tx = self.write().await?;

@@ -27,9 +27,9 @@ use crate::http::extract::{CurrentUser, Json, Path};
 use crate::metrics;
 use crate::state::AppState;
 use crate::store::grant::Scope;
-use crate::store::session::{NewTokens, Refreshed};
+use crate::store::session::{NewTokens, Presented, Refreshed};
 use crate::store::{WriteTx, attempts, audit, grant, session, user as users};
-use crate::tokens::{new_password, new_token};
+use crate::tokens::{RefreshKey, new_password, new_token, session_of};
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -147,7 +147,8 @@ async fn sign_in(
         }
     };
     attempts::forget(&tx, &email).await?;
-    let tokens = begin(tx, user, &Entrance { method: "password", provider: None, address }, now).await?;
+    let how = Entrance { method: "password", provider: None, address };
+    let tokens = begin(tx, &state.refresh_key, user, &how, now).await?;
     metrics::signed_in("password", "ok");
     Ok(axum::Json(tokens))
 }
@@ -173,6 +174,7 @@ pub(crate) struct Entrance<'a> {
 /// Begins a session of a user who has proved to be that user, and commits.
 pub(crate) async fn begin(
     tx: WriteTx,
+    key: &RefreshKey,
     user: User,
     how: &Entrance<'_>,
     now: DateTime<Utc>,
@@ -182,7 +184,7 @@ pub(crate) async fn begin(
         return Err(wrong_credentials());
     }
     let id = SessionId::new();
-    let tokens = new_tokens(id);
+    let tokens = new_tokens(key, id);
     session::forget_ended(&tx, user.id, now).await?;
     session::insert(&tx, id, user.id, &tokens, now).await?;
     let mut entry = Entry::new(now, Actor::User(user.id), "session.started", format!("session:{id}"))
@@ -212,12 +214,13 @@ fn refusal(target: String, address: ClientAddress, now: DateTime<Utc>) -> Entry 
 )]
 async fn refresh(State(state): State<AppState>, Json(body): Json<Refresh>) -> ApiResult<axum::Json<Tokens>> {
     let refused = || ApiError::new(ErrorCode::Unauthorized, "The session has ended; sign in again.");
-    let id: SessionId =
-        body.refresh_token.split('.').next().and_then(|id| id.parse().ok()).ok_or_else(refused)?;
+    let token = body.refresh_token.as_str();
+    let id = session_of(token).ok_or_else(refused)?;
+    let presented = Presented { session: id, token, made_here: state.refresh_key.made(token) };
     let now = Utc::now();
-    let tokens = new_tokens(id);
+    let tokens = new_tokens(&state.refresh_key, id);
     let tx = state.store.write().await?;
-    match session::refresh(&tx, id, &body.refresh_token, &tokens, now).await? {
+    match session::refresh(&tx, presented, &tokens, now).await? {
         Refreshed::Tokens(user) => {
             tx.commit().await?;
             Ok(axum::Json(answer(tokens, user, now)))
@@ -329,9 +332,8 @@ fn wrong_credentials() -> ApiError {
     ApiError::new(ErrorCode::InvalidCredentials, "Check the e-mail and the password.")
 }
 
-/// The refresh token begins with its session, so that an old one is known for what it is.
-fn new_tokens(id: SessionId) -> NewTokens {
-    NewTokens { access: new_token(), refresh: format!("{id}.{}", new_token()) }
+fn new_tokens(key: &RefreshKey, id: SessionId) -> NewTokens {
+    NewTokens { access: new_token(), refresh: key.new_token(id) }
 }
 
 fn answer(tokens: NewTokens, user: User, now: DateTime<Utc>) -> Tokens {

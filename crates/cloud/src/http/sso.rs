@@ -169,7 +169,7 @@ async fn enter(
                 }
                 if account != sso::Account::Foreign {
                     let how = session::Entrance { method: "sso", provider: Some(id), address };
-                    return session::begin(tx, user, &how, now).await;
+                    return session::begin(tx, &state.refresh_key, user, &how, now).await;
                 }
                 let detail = "This e-mail was another account's at the provider when it was first used here.";
                 refused(ErrorCode::SsoAccountChanged, detail, Some(&user))

@@ -91,26 +91,31 @@ pub(crate) enum Refreshed {
     Tokens(User),
     /// The token was used before: somebody else has it, and the session is over for both.
     Reused(UserId),
-    /// No such session, or it has ended.
+    /// No such session, or it has ended, or the token was never one of it.
     Unknown,
+}
+
+/// A refresh token that came with a request.
+#[derive(Clone, Copy)]
+pub(crate) struct Presented<'a> {
+    /// Of which session it says that it is.
+    pub(crate) session: SessionId,
+    /// All of it.
+    pub(crate) token: &'a str,
+    /// Whether its mark shows that it was made here.
+    pub(crate) made_here: bool,
 }
 
 /// Changes the tokens of a session, if the refresh token is its present one.
 pub(crate) async fn refresh(
     tx: &WriteTx,
-    id: SessionId,
-    refresh_token: &str,
+    presented: Presented<'_>,
     tokens: &NewTokens,
     now: DateTime<Utc>,
 ) -> Result<Refreshed, StoreError> {
-    let found = sessions::Entity::find_by_id(id.0)
-        .filter(sessions::Column::RevokedAt.is_null())
-        .filter(sessions::Column::RefreshExpiresAt.gt(now))
-        .one(&**tx)
-        .await?;
-    let Some(session) = found else { return Ok(Refreshed::Unknown) };
-    if session.refresh_hash != hash(refresh_token) {
-        revoke(tx, session.user_id.into(), id, now).await?;
+    let Some(session) = refreshable(&**tx, presented, now).await? else { return Ok(Refreshed::Unknown) };
+    if session.refresh_hash != hash(presented.token) {
+        revoke(tx, session.user_id.into(), presented.session, now).await?;
         return Ok(Refreshed::Reused(session.user_id.into()));
     }
     sessions::Entity::update_many()
@@ -122,10 +127,25 @@ pub(crate) async fn refresh(
             refresh_expires_at: Set(Ord::min(now + REFRESH_LIFE, session.created_at + SESSION_LIFE)),
             ..Default::default()
         })
-        .filter(sessions::Column::Id.eq(id.0))
+        .filter(sessions::Column::Id.eq(session.id))
         .exec(&**tx)
         .await?;
     Ok(user_of(&**tx, &session).await?.map_or(Refreshed::Unknown, Refreshed::Tokens))
+}
+
+/// The session that goes on, and of which a refresh token is or was one. A made-up token that names it has nothing to
+/// do with it.
+async fn refreshable(
+    db: &impl ConnectionTrait,
+    presented: Presented<'_>,
+    now: DateTime<Utc>,
+) -> Result<Option<sessions::Model>, StoreError> {
+    let found = sessions::Entity::find_by_id(presented.session.0)
+        .filter(sessions::Column::RevokedAt.is_null())
+        .filter(sessions::Column::RefreshExpiresAt.gt(now))
+        .one(db)
+        .await?;
+    Ok(found.filter(|session| presented.made_here || session.refresh_hash == hash(presented.token)))
 }
 
 /// Ends a session of a user; tells whether there was one to end.

@@ -96,6 +96,43 @@ async fn a_refresh_token_is_good_once_and_its_second_use_ends_the_session() {
 }
 
 #[tokio::test]
+async fn a_made_up_refresh_token_ends_no_session_and_an_old_one_does() {
+    let cloud = TestCloud::start().await;
+    let mut client = cloud.sign_in(ADMIN).await;
+    let first = client.refresh.clone();
+    let answer = client.post("/sessions/refresh", &json!({"refresh_token": first})).await;
+    client.take_tokens(&answer.body);
+    let answer = client.post("/sessions/refresh", &json!({"refresh_token": client.refresh})).await;
+    client.take_tokens(&answer.body);
+
+    let session = client.refresh.split('.').next().unwrap();
+    let (other, marked) = (cloud.sign_in(ADMIN).await.refresh, client.refresh.rsplit_once('.').unwrap());
+    let (secret_and_mark, mark) = (other.split_once('.').unwrap().1, marked.1);
+    let last = if client.refresh.ends_with('A') { "B" } else { "A" };
+    for made_up in [
+        session.to_owned(),
+        format!("{session}."),
+        format!("{session}.guess"),
+        format!("{session}.guess.{mark}"),
+        format!("{session}.{secret_and_mark}"),
+        format!("{}{last}", &client.refresh[..client.refresh.len() - 1]),
+        marked.0.to_owned(),
+    ] {
+        let answer = client.post("/sessions/refresh", &json!({"refresh_token": made_up})).await;
+        assert_eq!(answer.problem(), (401, "unauthorized"), "{made_up}");
+    }
+    assert_eq!(client.get("/me").await.status, StatusCode::OK, "nobody who guesses ends a session");
+    let answer = client.post("/sessions/refresh", &json!({"refresh_token": client.refresh})).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    client.take_tokens(&answer.body);
+
+    // However long ago it was the present one.
+    let stolen = client.post("/sessions/refresh", &json!({"refresh_token": first})).await;
+    assert_eq!(stolen.problem(), (401, "unauthorized"));
+    assert_eq!(client.get("/me").await.problem(), (401, "unauthorized"));
+}
+
+#[tokio::test]
 async fn an_access_token_ends_by_itself() {
     let cloud = TestCloud::start().await;
     let client = cloud.sign_in(ADMIN).await;
