@@ -1,7 +1,7 @@
 //! How a connector becomes known: a one-time code for an identity.
 
 use axum::extract::State;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use tillwatch_protocol::device::is_public_key;
 use tillwatch_protocol::error::ErrorCode;
@@ -13,7 +13,7 @@ use crate::domain::audit::{Actor, Entry};
 use crate::error::{ApiError, ApiResult};
 use crate::http::extract::Json;
 use crate::state::AppState;
-use crate::store::device::NoEnrollment;
+use crate::store::device::{Enrollment, NoEnrollment};
 use crate::store::{audit, device};
 use crate::tokens::hash_enrollment_code;
 
@@ -36,21 +36,27 @@ async fn enroll(
         return Err(ApiError::invalid_field("public_key", "is no Ed25519 key of 32 bytes in base64url"));
     }
     let now = Utc::now();
-    let tx = state.store.write().await?;
     let hash = hash_enrollment_code(&request.code);
-    let enrolled = match device::enroll(&*tx, &hash, &request.public_key, now).await? {
-        Ok(enrolled) => enrolled,
-        Err(NoEnrollment::KnownKey) => {
-            return Err(ApiError::invalid_field("public_key", "has an identity already; make a new key"));
-        }
-        Err(NoEnrollment::BadCode) => {
-            return Err(ApiError::new(
-                ErrorCode::EnrollmentCodeInvalid,
-                "The code is unknown, was used, or is older than 24 hours. Ask for a new one.",
-            ));
-        }
+    // Anybody may ask: only who has something to write takes a turn among those who write. A store whose answer was
+    // lost asks again, and nothing changes.
+    let claim = device::claim(&state.store.read().await?, &hash, &request.public_key, now).await?;
+    let enrolled = match claim.map_err(refused)?.known() {
+        Some(enrolled) => enrolled,
+        None => write(&state, &hash, &request.public_key, now).await?,
     };
-    // A store whose answer was lost asks again, and nothing changes.
+    Ok(axum::Json(Enrolled {
+        device_id: enrolled.device_id,
+        cloud_id: state.cloud_id,
+        pos_server_id: enrolled.pos_server_id,
+        outlet: enrolled.outlet,
+        time_zone: enrolled.time_zone,
+    }))
+}
+
+/// Makes the identity, unless somebody was quicker.
+async fn write(state: &AppState, hash: &str, public_key: &str, now: DateTime<Utc>) -> ApiResult<Enrollment> {
+    let tx = state.store.write().await?;
+    let enrolled = device::enroll(&*tx, hash, public_key, now).await?.map_err(refused)?;
     if enrolled.is_new {
         let target = format!("pos_server:{}", enrolled.pos_server_id);
         let store = Actor::Store(enrolled.pos_server_id);
@@ -63,11 +69,17 @@ async fn enroll(
         tx.commit().await?;
         tracing::info!(device = %enrolled.device_id, pos_server = %enrolled.pos_server_id, "enrolled");
     }
-    Ok(axum::Json(Enrolled {
-        device_id: enrolled.device_id,
-        cloud_id: state.cloud_id,
-        pos_server_id: enrolled.pos_server_id,
-        outlet: enrolled.outlet,
-        time_zone: enrolled.time_zone,
-    }))
+    Ok(enrolled)
+}
+
+fn refused(why: NoEnrollment) -> ApiError {
+    match why {
+        NoEnrollment::KnownKey => {
+            ApiError::invalid_field("public_key", "has an identity already; make a new key")
+        }
+        NoEnrollment::BadCode => ApiError::new(
+            ErrorCode::EnrollmentCodeInvalid,
+            "The code is unknown, was used, or is older than 24 hours. Ask for a new one.",
+        ),
+    }
 }

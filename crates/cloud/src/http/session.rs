@@ -218,6 +218,10 @@ async fn refresh(State(state): State<AppState>, Json(body): Json<Refresh>) -> Ap
     let id = session_of(token).ok_or_else(refused)?;
     let presented = Presented { session: id, token, made_here: state.refresh_key.made(token) };
     let now = Utc::now();
+    // Anybody may ask: only who has something to write takes a turn among those who write.
+    if session::refreshable(&state.store.read().await?, presented, now).await?.is_none() {
+        return Err(refused());
+    }
     let tokens = new_tokens(&state.refresh_key, id);
     let tx = state.store.write().await?;
     match session::refresh(&tx, presented, &tokens, now).await? {

@@ -110,12 +110,17 @@ async fn finish(
 
 /// Whom the provider says the try was made by. A try is good once, whatever comes of it.
 async fn who(state: &AppState, provider: &Provider, body: SsoFinish) -> ApiResult<Claimed> {
+    let expired =
+        || ApiError::new(ErrorCode::SsoExpired, "Begin again: a try is good once, for ten minutes.");
+    let (state_hash, secret_hash, now) = (hash(&body.state), hash(&body.secret), Utc::now());
+    // Anybody may ask: only who has something to write takes a turn among those who write.
+    if sso::find(&state.store.read().await?, &state_hash, &secret_hash, now).await?.is_none() {
+        return Err(expired());
+    }
     let tx = state.store.write().await?;
-    let attempt = sso::take(&tx, &hash(&body.state), &hash(&body.secret), Utc::now()).await?;
+    let attempt = sso::take(&tx, &state_hash, &secret_hash, now).await?;
     tx.commit().await?;
-    let attempt = attempt.filter(|attempt| attempt.provider == provider.config.id).ok_or_else(|| {
-        ApiError::new(ErrorCode::SsoExpired, "Begin again: a try is good once, for ten minutes.")
-    })?;
+    let attempt = attempt.filter(|attempt| attempt.provider == provider.config.id).ok_or_else(expired)?;
     if body.iss.is_some_and(|issuer| !provider.is_issuer(&issuer)) {
         return Err(ApiError::new(ErrorCode::SsoRefused, "The answer is another provider's."));
     }

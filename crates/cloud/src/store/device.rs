@@ -47,20 +47,47 @@ pub(crate) enum NoEnrollment {
     KnownKey,
 }
 
-/// Takes a code and makes an identity of the key that came with it; older identities of the same POS server
-/// are revoked. The same code with the same key gives the same identity again as long as the code lives.
-pub(crate) async fn enroll<C: ConnectionTrait>(
-    tx: &C,
+/// What a code and a key are good for, before anything is written.
+pub(crate) struct Claim {
+    code: enrollment_codes::Model,
+    pos_server: pos_servers::Model,
+    outlet: outlets::Model,
+    /// The identity that came of them before.
+    device_id: Option<Uuid>,
+}
+
+impl Claim {
+    /// The identity that came of them before.
+    pub(crate) fn known(self) -> Option<Enrollment> {
+        let id = self.device_id?;
+        Some(self.enrolled(id, false, false))
+    }
+
+    fn enrolled(self, id: Uuid, is_new: bool, replaces: bool) -> Enrollment {
+        Enrollment {
+            device_id: id.into(),
+            pos_server_id: self.pos_server.id.into(),
+            outlet: self.outlet.name,
+            time_zone: self.outlet.time_zone,
+            is_new,
+            replaces,
+        }
+    }
+}
+
+/// Looks at a code and the key that came with it.
+pub(crate) async fn claim<C: ConnectionTrait>(
+    conn: &C,
     code_hash: &str,
     public_key: &str,
     now: DateTime<Utc>,
-) -> Result<Result<Enrollment, NoEnrollment>, StoreError> {
+) -> Result<Result<Claim, NoEnrollment>, StoreError> {
     let code = enrollment_codes::Entity::find_by_id(code_hash.to_owned())
         .filter(Code::ExpiresAt.gt(now))
         .filter(Code::RevokedAt.is_null())
-        .one(tx)
+        .one(conn)
         .await?;
-    let known = devices::Entity::find().filter(devices::Column::PublicKey.eq(public_key)).one(tx).await?;
+    let known = devices::Entity::find().filter(devices::Column::PublicKey.eq(public_key)).one(conn).await?;
     let (code, device_id) = match (code, known) {
         (Some(code), Some(device)) if code.device_id == Some(device.id) && device.revoked_at.is_none() => {
             (code, Some(device.id))
@@ -69,24 +96,32 @@ pub(crate) async fn enroll<C: ConnectionTrait>(
         (Some(code), None) if code.used_at.is_none() => (code, None),
         (_, None) => return Ok(Err(NoEnrollment::BadCode)),
     };
-    let Some(pos_server) = pos_servers::Entity::find_by_id(code.pos_server_id).one(tx).await? else {
+    let Some(pos_server) = pos_servers::Entity::find_by_id(code.pos_server_id).one(conn).await? else {
         return Ok(Err(NoEnrollment::BadCode));
     };
-    let Some(outlet) = outlets::Entity::find_by_id(pos_server.outlet_id).one(tx).await? else {
+    let Some(outlet) = outlets::Entity::find_by_id(pos_server.outlet_id).one(conn).await? else {
         return Ok(Err(NoEnrollment::BadCode));
     };
-    let (id, replaces) = match device_id {
-        Some(id) => (id, false),
-        None => take(tx, &code, public_key, now).await?,
+    Ok(Ok(Claim { code, pos_server, outlet, device_id }))
+}
+
+/// Takes a code and makes an identity of the key that came with it; older identities of the same POS server
+/// are revoked. The same code with the same key gives the same identity again as long as the code lives.
+pub(crate) async fn enroll<C: ConnectionTrait>(
+    tx: &C,
+    code_hash: &str,
+    public_key: &str,
+    now: DateTime<Utc>,
+) -> Result<Result<Enrollment, NoEnrollment>, StoreError> {
+    let claim = match claim(tx, code_hash, public_key, now).await? {
+        Ok(claim) => claim,
+        Err(none) => return Ok(Err(none)),
     };
-    Ok(Ok(Enrollment {
-        device_id: id.into(),
-        pos_server_id: pos_server.id.into(),
-        outlet: outlet.name,
-        time_zone: outlet.time_zone,
-        is_new: device_id.is_none(),
-        replaces,
-    }))
+    if let Some(id) = claim.device_id {
+        return Ok(Ok(claim.enrolled(id, false, false)));
+    }
+    let (id, replaces) = take(tx, &claim.code, public_key, now).await?;
+    Ok(Ok(claim.enrolled(id, true, replaces)))
 }
 
 /// Makes an identity by a code that is good; tells as well whether an older one was revoked for it.

@@ -135,7 +135,7 @@ pub(crate) async fn refresh(
 
 /// The session that goes on, and of which a refresh token is or was one. A made-up token that names it has nothing to
 /// do with it.
-async fn refreshable(
+pub(crate) async fn refreshable(
     db: &impl ConnectionTrait,
     presented: Presented<'_>,
     now: DateTime<Utc>,

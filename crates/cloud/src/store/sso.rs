@@ -1,7 +1,9 @@
 //! Signing in by a provider of identities: tries under way, and which account there is which user here.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter, Set};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter, Set,
+};
 use tillwatch_protocol::ids::UserId;
 
 use super::entity::{sso_attempts, sso_identities};
@@ -18,18 +20,28 @@ pub(crate) async fn begin(tx: &WriteTx, attempt: Attempt, now: DateTime<Utc>) ->
     Ok(())
 }
 
-/// Takes a try out, when it has this state and secret and its time is not over. It is there once.
+/// A try that has this state and secret and whose time is not over.
+pub(crate) async fn find(
+    db: &impl ConnectionTrait,
+    state_hash: &str,
+    secret_hash: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<Attempt>, StoreError> {
+    Ok(sso_attempts::Entity::find_by_id(state_hash)
+        .filter(sso_attempts::Column::SecretHash.eq(secret_hash))
+        .filter(sso_attempts::Column::ExpiresAt.gt(now))
+        .one(db)
+        .await?)
+}
+
+/// Takes such a try out. It is there once.
 pub(crate) async fn take(
     tx: &WriteTx,
     state_hash: &str,
     secret_hash: &str,
     now: DateTime<Utc>,
 ) -> Result<Option<Attempt>, StoreError> {
-    let found = sso_attempts::Entity::find_by_id(state_hash)
-        .filter(sso_attempts::Column::SecretHash.eq(secret_hash))
-        .filter(sso_attempts::Column::ExpiresAt.gt(now))
-        .one(&**tx)
-        .await?;
+    let found = find(&**tx, state_hash, secret_hash, now).await?;
     if found.is_some() {
         sso_attempts::Entity::delete_by_id(state_hash).exec(&**tx).await?;
     }

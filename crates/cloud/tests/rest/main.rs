@@ -15,6 +15,7 @@ mod admin_grants;
 mod admin_places;
 mod admin_tokens;
 mod admin_users;
+mod anybody;
 mod command_line;
 mod events;
 mod fleet_import;

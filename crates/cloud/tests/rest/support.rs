@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tillwatch_cloud::admin::{self, ScopeName};
-use tillwatch_cloud::config::Config;
+use tillwatch_cloud::config::{Config, SsoProvider};
 use tillwatch_cloud::store::Store;
 use tillwatch_protocol::rest::admin::Imported;
 use tillwatch_protocol::rest::session::Permission;
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::backends::Backends;
+use crate::backends::{Backends, Writing};
 use crate::contract;
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -37,8 +37,13 @@ pub(crate) struct TestCloud {
 
 impl TestCloud {
     pub(crate) async fn start() -> Self {
+        Self::with_sso(Vec::new()).await
+    }
+
+    /// One at which people may also sign in by these providers.
+    pub(crate) async fn with_sso(sso: Vec<SsoProvider>) -> Self {
         let backends = Backends::new().await;
-        let config = Config { drain: Duration::from_secs(5), ..backends.config() };
+        let config = Config { drain: Duration::from_secs(5), sso, ..backends.config() };
         let store = backends.store().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
@@ -67,6 +72,11 @@ impl TestCloud {
     /// Changes the database behind the cloud's back: what a clock or a store would have brought about.
     pub(crate) async fn sql(&self, sql: &str) {
         self.backends.sql(sql).await;
+    }
+
+    /// Holds up all writes, as one that takes long does.
+    pub(crate) async fn writing(&self) -> Writing {
+        self.backends.writing().await
     }
 
     pub(crate) fn anonymous(&self) -> Client {

@@ -25,6 +25,9 @@ use uuid::Uuid;
 const MAINTENANCE: &str = "postgres";
 const TEMPLATE: &str = "tillwatch_template";
 
+/// The lock that every write on Postgres takes, as the cloud's `store.rs` has it.
+const WRITE_LOCK: i64 = 0x7469_6c6c_7761_7463;
+
 const BUCKET: &str = "archives";
 const KEY: &str = "AKIAEXAMPLE";
 const SECRET: &str = "a secret of the tests";
@@ -104,16 +107,40 @@ impl Backends {
         Store::open(self.data_dir.path(), self.database_url().as_deref()).await.unwrap()
     }
 
+    /// Holds up all writes, as one that takes long does.
+    pub(crate) async fn writing(&self) -> Writing {
+        let (url, begin) = match self.database_url() {
+            Some(url) => (url, format!("SELECT pg_advisory_lock({WRITE_LOCK})")),
+            None => (self.sqlite_url(), "BEGIN IMMEDIATE".to_owned()),
+        };
+        let connection = connect(&url).await;
+        connection.execute_unprepared(&begin).await.unwrap();
+        Writing(connection)
+    }
+
+    fn sqlite_url(&self) -> String {
+        format!("sqlite://{}?mode=rw", self.data_dir.path().join("tillwatch.sqlite3").display())
+    }
+
     /// Changes the database behind the cloud's back, in one transaction. `NEW_ID` stands for a fresh UUID.
     pub(crate) async fn sql(&self, sql: &str) {
         let (url, sql) = if let Some(url) = self.database_url() {
             (url, sql.replace("NEW_ID", "gen_random_uuid()"))
         } else {
-            let file = self.data_dir.path().join("tillwatch.sqlite3");
             let sql = format!("BEGIN IMMEDIATE; {sql}; COMMIT").replace("NEW_ID", "randomblob(16)");
-            (format!("sqlite://{}?mode=rw", file.display()), sql)
+            (self.sqlite_url(), sql)
         };
         execute(&url, &sql).await;
+    }
+}
+
+/// A write that goes on until this is ended: all others wait.
+pub(crate) struct Writing(DatabaseConnection);
+
+impl Writing {
+    pub(crate) async fn end(self) {
+        // What was begun on a connection ends with it.
+        self.0.close().await.unwrap();
     }
 }
 
