@@ -79,6 +79,21 @@ pub(crate) async fn live_user(
     user_of(db, &session).await
 }
 
+/// The user of a session that goes on, whether or not its access token has to be changed by now.
+pub(crate) async fn user(
+    db: &impl ConnectionTrait,
+    id: SessionId,
+    now: DateTime<Utc>,
+) -> Result<Option<User>, StoreError> {
+    let found = sessions::Entity::find_by_id(id.0)
+        .filter(sessions::Column::RevokedAt.is_null())
+        .filter(sessions::Column::RefreshExpiresAt.gt(now))
+        .one(db)
+        .await?;
+    let Some(session) = found else { return Ok(None) };
+    user_of(db, &session).await
+}
+
 /// Whose session it is, unless they may not sign in any more.
 async fn user_of(db: &impl ConnectionTrait, session: &sessions::Model) -> Result<Option<User>, StoreError> {
     let user = users::Entity::find_by_id(session.user_id).filter(users::Column::DisabledAt.is_null());

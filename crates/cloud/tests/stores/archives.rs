@@ -94,11 +94,16 @@ pub(crate) async fn collecting(cloud: &Cloud, max_bytes: usize) -> (Client, Test
 
 /// Uploads a whole archive in pieces; gives its id.
 async fn upload(store: &TestStore, job: JobId, content: &[u8], part: (u32, u32)) -> String {
+    upload_by(100_000, store, job, content, part).await
+}
+
+/// The same, in pieces of this size.
+async fn upload_by(piece: usize, store: &TestStore, job: JobId, content: &[u8], part: (u32, u32)) -> String {
     let created = create(store, job, content.len(), &hex(content), part).await;
     assert_eq!(created.status, 201, "{}", created.body);
     let location = created.header("location").to_owned();
     let mut offset = 0;
-    for piece in content.chunks(100_000) {
+    for piece in content.chunks(piece) {
         let taken = append(store, &location, offset, piece, piece).await;
         offset += piece.len();
         assert_eq!(
@@ -195,6 +200,48 @@ async fn only_who_may_retrieve_logs_gets_them() {
     assert_eq!(anna.get(&path).await.status, 200);
     let unknown = format!("/archives/{job}/content");
     assert_eq!(anna.get(&unknown).await.problem(), (404, "not_found"));
+}
+
+#[tokio::test]
+async fn a_download_ends_with_the_grant_or_the_session_that_it_began_with() {
+    let cloud = Cloud::start().await;
+    // More than what is on its way between the cloud and a client that does not read.
+    let content = noise(32 << 20);
+    let (admin, store, _line, job) = collecting(&cloud, 64 << 20).await;
+    let id = upload_by(8 << 20, &store, job, &content, (1, 1)).await;
+    let path = format!("/archives/{id}/content");
+    cloud.add_user("anna@example.com", false).await;
+    let anna = cloud.sign_in("anna@example.com").await;
+    let user = anna.get("/me").await.body["user"]["id"].as_str().unwrap().to_owned();
+
+    let outlet = "Kafejnīca 'Pie Ann<as>'";
+    cloud.grant("anna@example.com", outlet, Permission::OutletSetup).await;
+
+    for (ends, expected) in [("grant", (403, "permission_denied")), ("session", (401, "unauthorized"))] {
+        cloud.grant("anna@example.com", outlet, Permission::RetrieveLogs).await;
+        let mut response = anna.request(Method::GET, &path).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        let mut taken = response.chunk().await.unwrap().unwrap().len();
+        if ends == "grant" {
+            let grants = format!("/admin/grants?user_id={user}&permission=retrieve_logs");
+            let grants = admin.get(&grants).await.body;
+            let grant = grants["items"][0]["id"].as_str().unwrap();
+            let removed = admin.send(Method::DELETE, &format!("/admin/grants/{grant}"), &json!({})).await;
+            assert_eq!(removed.status, 204);
+        } else {
+            assert_eq!(anna.send(Method::DELETE, "/sessions/current", &json!({})).await.status, 204);
+        }
+        let broken = loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) => taken += chunk.len(),
+                Ok(None) => break false,
+                Err(_) => break true,
+            }
+        };
+        assert!(broken && taken < content.len(), "{taken} bytes after the end of the {ends}");
+        let rest = answer(anna.request(Method::GET, &path).header("range", format!("bytes={taken}-")));
+        assert_eq!(rest.await.problem(), expected);
+    }
 }
 
 #[tokio::test]
