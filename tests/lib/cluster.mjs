@@ -7,7 +7,7 @@ import { root, start, stop } from '../../scripts/lib/run.mjs';
 import { atEnd } from './at-end.mjs';
 
 /** A file of deploy/cluster with some of its texts replaced, each of which must be there. */
-function rendered(name, replacements) {
+export function rendered(name, replacements) {
   let text = readFileSync(path.join(root, 'deploy/cluster', name), 'utf8');
   for (const [from, to] of replacements) {
     if (!text.includes(from)) throw new Error(`${name} does not say: ${from}`);
@@ -95,12 +95,12 @@ export async function haproxy(t, folder, port, nodes, pem) {
 /** The configuration file of a node. */
 export function nodeConfig(folder, name, port, dataDir) {
   const file = path.join(folder, `${name}.toml`);
-  const config = rendered('cloud.toml', [
-    ['node_name = "a"', `node_name = "${name}"`],
-    ['listen = "10.0.0.11:8443"', `listen = "127.0.0.1:${port}"`],
+  const address = { a: '10.0.0.11', b: '10.0.0.12', c: '10.0.0.13' }[name];
+  const config = rendered(`node-${name}.toml`, [
+    [`\nlisten = "${address}:8443"`, `\nlisten = "127.0.0.1:${port}"`],
     ['"/var/lib/tillwatch-cloud"', JSON.stringify(dataDir)],
     ['archives_url = "s3://tillwatch-archives"', `archives_url = "file://${dataDir}/archives"`],
-    ['metrics_listen = "10.0.0.11:9464"', 'metrics_listen = "127.0.0.1:0"'],
+    [`metrics_listen = "${address}:9464"`, 'metrics_listen = "127.0.0.1:0"'],
     ['drain = "PT30S"', 'drain = "PT4S"'],
   ]);
   writeFileSync(file, config);
