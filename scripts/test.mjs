@@ -37,7 +37,7 @@ try {
   if (['rust', 'whole', 'network', 'outside', 'window', 'windows'].some(wants)) {
     // With the tests in one go: what only they need of a library would otherwise have it compiled twice.
     await step('Building the programs', () =>
-      buildPrograms(cargo, ['rust', 'outside'].some(wants) ? '--all-targets' : '--bins'),
+      buildPrograms(cargo, ['rust', 'outside', 'whole'].some(wants) ? '--all-targets' : '--bins'),
     );
   }
   if (wants('rust')) {

@@ -1,10 +1,15 @@
 // What a cloud of several nodes stands on, from the files of deploy/cluster: only ports and paths are a test's own.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
+import { randomBytes } from 'node:crypto';
 import { startPostgres } from '../../scripts/lib/postgres.mjs';
 import { root, start, stop } from '../../scripts/lib/run.mjs';
 import { atEnd } from './at-end.mjs';
+import { program } from './scene.mjs';
+
+/** The bucket that the files of deploy/cluster name. */
+export const BUCKET = 'tillwatch-archives';
 
 /** A file of deploy/cluster with some of its texts replaced, each of which must be there. */
 export function rendered(name, replacements) {
@@ -68,6 +73,23 @@ export async function nats(t, folder, port) {
   return `nats://tillwatch:of-this-test@127.0.0.1:${port}`;
 }
 
+/** A server that speaks S3, over a folder; gives the variables by which nodes find it, and where its bucket is. */
+export async function s3(t, folder) {
+  const directory = path.join(folder, 's3');
+  const bucket = path.join(directory, BUCKET);
+  mkdirSync(bucket, { recursive: true });
+  const keys = {
+    AWS_ACCESS_KEY_ID: 'key-of-this-test',
+    AWS_SECRET_ACCESS_KEY: randomBytes(20).toString('hex'),
+  };
+  const { child, value } = await start(program(path.join('examples', 'serve_s3')), [directory], {
+    env: { ...process.env, ...keys },
+    ready: (line) => line.match(/^listening on (.*)$/)?.[1],
+  });
+  atEnd(t, () => stop(child));
+  return { bucket, env: { ...keys, AWS_REGION: 'eu-north-1', AWS_ENDPOINT_URL: value } };
+}
+
 /** HAProxy before nodes on these ports, with a certificate and its key; gives the public address. */
 export async function haproxy(t, folder, port, nodes, pem) {
   const file = path.join(folder, 'haproxy.cfg');
@@ -93,13 +115,12 @@ export async function haproxy(t, folder, port, nodes, pem) {
 }
 
 /** The configuration file of a node. */
-export function nodeConfig(folder, name, port, dataDir) {
+export function nodeConfig(folder, name, port) {
   const file = path.join(folder, `${name}.toml`);
   const address = { a: '10.0.0.11', b: '10.0.0.12', c: '10.0.0.13' }[name];
   const config = rendered(`node-${name}.toml`, [
     [`\nlisten = "${address}:8443"`, `\nlisten = "127.0.0.1:${port}"`],
-    ['"/var/lib/tillwatch-cloud"', JSON.stringify(dataDir)],
-    ['archives_url = "s3://tillwatch-archives"', `archives_url = "file://${dataDir}/archives"`],
+    ['"/var/lib/tillwatch-cloud"', JSON.stringify(path.join(folder, `node-${name}`))],
     [`metrics_listen = "${address}:9464"`, 'metrics_listen = "127.0.0.1:0"'],
     ['drain = "PT30S"', 'drain = "PT4S"'],
   ]);

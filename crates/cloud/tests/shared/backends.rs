@@ -8,18 +8,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use s3s::auth::SimpleAuth;
-use s3s::service::S3ServiceBuilder;
-use s3s_fs::FileSystem;
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection};
 use tempfile::TempDir;
 use tillwatch_cloud::config::{Archives, Config, Tls};
 use tillwatch_cloud::store::Store;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
-use tokio::task::JoinSet;
 use uuid::Uuid;
+
+#[path = "s3.rs"]
+mod s3;
 
 /// The databases of Postgres that are always there: one to make others from, one with our schema to copy.
 const MAINTENANCE: &str = "postgres";
@@ -251,19 +249,7 @@ impl Cluster {
 /// A server that speaks S3 over a directory. It ends, with its connections, when this is dropped.
 pub(crate) async fn serve_s3(listener: TcpListener, root: &Path) {
     std::fs::create_dir_all(root.join(BUCKET)).unwrap();
-    let mut service = S3ServiceBuilder::new(FileSystem::new(root).unwrap());
-    service.set_auth(SimpleAuth::from_single(KEY, SECRET));
-    let service = service.build();
-    let mut connections = JoinSet::new();
-    loop {
-        let (stream, _) = listener.accept().await.unwrap();
-        let service = service.clone();
-        connections.spawn(async move {
-            let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
-            // Clients come and go.
-            let _ = server.serve_connection(TokioIo::new(stream), service).await;
-        });
-    }
+    s3::serve(listener, root, KEY, SECRET).await;
 }
 
 /// Archives in the bucket of a server that speaks S3.
