@@ -20,7 +20,7 @@ function signingKey(alg, kid) {
 }
 
 /**
- * A provider whose accounts are `{login: {sub?, email, email_verified}}`; any password does. `renewKeys()` makes
+ * A provider whose accounts are `{login: {sub?, email, email_verified, xms_edov}}`; any password does. `renewKeys()` makes
  * it sign with another key, `stop()` takes it off the net.
  */
 export async function identityProvider(t, accounts, { alg = 'RS256', claimsInToken = false, secret }) {
@@ -55,7 +55,7 @@ export async function identityProvider(t, accounts, { alg = 'RS256', claimsInTok
       ],
       jwks: { keys: [signingKey(alg, `key-${keys}`)] },
       cookies: { keys: ['a key for cookies of this test'] },
-      claims: { email: ['email', 'email_verified'], profile: ['name'] },
+      claims: { email: ['email', 'email_verified', 'xms_edov'], profile: ['name'] },
       conformIdTokenClaims: !claimsInToken,
       pkce: { required: () => true },
       ttl: {

@@ -145,6 +145,20 @@ test('a user signs in at either provider, on any node, and what went wrong has a
     assert.ok(!log.includes(secret), `the log names ${secret}`);
 });
 
+test('a provider like Microsoft Entra, which has another word for a verified e-mail', async (t) => {
+  const people = {
+    owner: { email: anna, xms_edov: true },
+    stranger: { email: anna, xms_edov: false },
+    unsaid: { email: anna },
+    denied: { email: anna, email_verified: false, xms_edov: true },
+  };
+  const entra = await identityProvider(t, people, { secret: 's', claimsInToken: true });
+  const cloud = await setting(t, { entra });
+  for (const person of ['stranger', 'unsaid', 'denied'])
+    assert.deepEqual(problem(await cloud.signIn('entra', person)), [403, 'sso_email_unverified'], person);
+  assert.equal(await me(cloud, await cloud.signIn('entra', 'owner')), anna);
+});
+
 test('requests that make no sense are refused', async (t) => {
   const work = await identityProvider(t, accounts(), { secret: 's' });
   const cloud = await setting(t, { work });

@@ -66,7 +66,8 @@ pub(crate) enum SsoError {
     Refused(String),
 }
 
-/// A claim of Microsoft Entra's: the owner of the e-mail's domain was verified. It has no `email_verified`.
+/// A claim of Microsoft Entra's: the owner of the e-mail's domain was verified. It has no `email_verified`. Entra
+/// writes it as a boolean, a number or a text.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 struct Edov {
     #[serde(default)]
@@ -76,7 +77,11 @@ struct Edov {
 impl AdditionalClaims for Edov {}
 
 impl Edov {
-    fn is_verified(&self) -> bool {
+    /// Whether the e-mail is its owner's. What `email_verified` says counts, when it says anything.
+    fn is_verified(&self, email_verified: Option<bool>) -> bool {
+        if let Some(verified) = email_verified {
+            return verified;
+        }
         let text = self.xms_edov.as_str();
         self.xms_edov == true || self.xms_edov == 1 || text == Some("1") || text == Some("true")
     }
@@ -248,7 +253,7 @@ impl Provider {
             issuer: self.issuer.as_str().to_owned(),
             subject: claims.subject().as_str().to_owned(),
             email: claims.email().map(|email| email.as_str().to_owned()),
-            email_verified: claims.email_verified() == Some(true) || claims.additional_claims().is_verified(),
+            email_verified: claims.additional_claims().is_verified(claims.email_verified()),
         };
         if claimed.email.is_none() && client.user_info_url().is_some() {
             // Some tell no more than the subject in the token itself.
@@ -259,8 +264,7 @@ impl Provider {
                 .await
                 .map_err(unavailable)?;
             claimed.email = info.email().map(|email| email.as_str().to_owned());
-            claimed.email_verified =
-                info.email_verified() == Some(true) || info.additional_claims().is_verified();
+            claimed.email_verified = info.additional_claims().is_verified(info.email_verified());
         }
         Ok(claimed)
     }
@@ -381,4 +385,27 @@ fn redirect(uri: &str) -> Result<RedirectUrl, SsoError> {
 
 fn unavailable(error: impl Into<anyhow::Error>) -> SsoError {
     SsoError::Unavailable(error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_email_is_verified_when_the_provider_says_so_in_its_words() {
+        let edov = |claims| serde_json::from_value::<Edov>(claims).unwrap();
+        for said in [json!(true), json!(1), json!("1"), json!("true")] {
+            assert!(edov(json!({"xms_edov": said})).is_verified(None), "{said}");
+        }
+        for unsaid in
+            [json!(false), json!(0), json!("0"), json!("false"), json!(null), json!([true]), json!("")]
+        {
+            assert!(!edov(json!({"xms_edov": unsaid})).is_verified(None), "{unsaid}");
+        }
+        assert!(!edov(json!({})).is_verified(None), "nobody said anything");
+        assert!(edov(json!({})).is_verified(Some(true)));
+        assert!(!edov(json!({"xms_edov": true})).is_verified(Some(false)), "it says that it is not");
+    }
 }
