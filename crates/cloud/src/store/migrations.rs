@@ -1,4 +1,5 @@
-//! The schema's history. Migrations only ever add to the end of the list.
+//! The schema's history. Migrations only ever add to the end of the list, and to the schema: nodes of the version
+//! before go on beside those of the new one. What is used no more stays until no node that runs can need it.
 
 mod m0001_first;
 mod m0002_nodes;
@@ -43,8 +44,18 @@ pub(super) async fn prepare(tx: &DatabaseTransaction) -> Result<(), DbErr> {
     Ok(())
 }
 
-/// Brings the schema to where this version needs it.
+/// Brings the schema to where this version needs it. One that a newer version has brought further is good as it is: a
+/// node that starts again in the middle of an upgrade must come back.
 pub(super) async fn run(tx: &DatabaseTransaction) -> Result<(), DbErr> {
+    let applied = Migrator::get_migration_models(tx).await?;
+    let is_applied = |name: &str| applied.iter().any(|migration| migration.version == name);
+    let known = Migrator::migrations();
+    if known.iter().all(|migration| is_applied(migration.name())) {
+        if applied.len() > known.len() {
+            tracing::warn!("the database is a newer version's; this node goes on beside it");
+        }
+        return Ok(());
+    }
     Migrator::up(tx, None).await?;
     if tx.get_database_backend() == DbBackend::Postgres {
         tx.execute_unprepared(COMPARE_BYTES).await?;
@@ -72,3 +83,83 @@ BEGIN
     END LOOP;
 END $$
 "#;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use sea_orm::{ConnectOptions, Database, DatabaseConnection, QueryResult, Statement};
+
+    use super::*;
+    use crate::store::Store;
+
+    async fn ask(db: &DatabaseConnection, sql: &str) -> Vec<QueryResult> {
+        db.query_all_raw(Statement::from_string(DbBackend::Sqlite, sql)).await.unwrap()
+    }
+
+    /// Type, and whether a row can do without a value, by table and column.
+    async fn columns(db: &DatabaseConnection) -> BTreeMap<(String, String), (String, bool)> {
+        let sql =
+            "SELECT t.name AS owner, c.name, c.type, c.\"notnull\" = 0 OR c.dflt_value IS NOT NULL AS free
+            FROM sqlite_master t JOIN pragma_table_info(t.name) c WHERE t.type = 'table'";
+        let text = |row: &QueryResult, name: &str| row.try_get::<String>("", name).unwrap();
+        let column = |row: &QueryResult| {
+            let free = row.try_get::<i32>("", "free").unwrap() != 0;
+            ((text(row, "owner"), text(row, "name")), (text(row, "type"), free))
+        };
+        ask(db, sql).await.iter().map(column).collect()
+    }
+
+    /// The tables that have an index of values that must differ, once for each.
+    async fn unique(db: &DatabaseConnection) -> BTreeMap<String, i64> {
+        let sql = "SELECT t.name AS owner, count(*) AS indexes
+            FROM sqlite_master t JOIN pragma_index_list(t.name) i WHERE t.type = 'table' AND i.\"unique\" = 1 GROUP BY 1";
+        let table =
+            |row: &QueryResult| (row.try_get("", "owner").unwrap(), row.try_get("", "indexes").unwrap());
+        ask(db, sql).await.iter().map(table).collect()
+    }
+
+    #[tokio::test]
+    async fn a_migration_takes_nothing_from_nodes_of_the_version_before() {
+        let db = Database::connect(ConnectOptions::new("sqlite::memory:").max_connections(1).to_owned());
+        let db = db.await.unwrap();
+        let migrations = Migrator::migrations();
+        Migrator::up(&db, Some(1)).await.unwrap();
+        for migration in &migrations[1..] {
+            let (before, unique_before) = (columns(&db).await, unique(&db).await);
+            assert!(!before.is_empty());
+            Migrator::up(&db, Some(1)).await.unwrap();
+            let (after, name) = (columns(&db).await, migration.name());
+            for (column, kind) in &before {
+                assert_eq!(after.get(column), Some(kind), "{name} changed {column:?}");
+            }
+            for ((table, column), (_, free)) in after {
+                let is_old = before.keys().any(|(known, _)| *known == table);
+                let is_added = !before.contains_key(&(table.clone(), column.clone()));
+                assert!(!is_old || !is_added || free, "{name}: rows of {table} can't do without {column}");
+            }
+            let unique = unique(&db).await;
+            for (table, _) in before.keys() {
+                assert_eq!(
+                    unique.get(table),
+                    unique_before.get(table),
+                    "{name}: values of {table} must differ"
+                );
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_starts_on_the_database_of_a_newer_version() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), None).await.unwrap();
+        let tx = store.write().await.unwrap();
+        let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_newer', 0)";
+        tx.execute_unprepared(newer).await.unwrap();
+        tx.commit().await.unwrap();
+        let cloud = store.cloud_id().await.unwrap();
+        store.close().await;
+        let again = Store::open(dir.path(), None).await.unwrap();
+        assert_eq!(again.cloud_id().await.unwrap(), cloud);
+    }
+}
