@@ -8,7 +8,14 @@ let browser: Browser;
 beforeAll(async () => {
   browser = await chromium.launch({
     executablePath: process.env['CHROMIUM'] ?? '/usr/bin/chromium',
-    args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
+    // The last two: letters look the same on every machine.
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-dev-shm-usage',
+      '--disable-lcd-text',
+      '--font-render-hinting=none',
+    ],
   });
 });
 
@@ -22,8 +29,8 @@ export interface App {
   faults: string[];
 }
 
-/** Opens the window with a scenario of the sample backend. */
-export async function open(query: string, options: BrowserContextOptions = {}): Promise<App> {
+/** A window of its own, not yet with anything in it. */
+export async function newWindow(options: BrowserContextOptions = {}): Promise<App> {
   const context = await browser.newContext({
     viewport: { width: 1280, height: 800 },
     locale: 'en-GB',
@@ -41,17 +48,28 @@ export async function open(query: string, options: BrowserContextOptions = {}): 
   page.on('console', (message) => {
     if (/Content.Security.Policy|Refused to/i.test(message.text())) faults.push(message.text());
   });
-  await page.goto(`${inject('url')}?${query}`);
-  await page
-    .locator('[data-testid="status-grid"], [data-testid="signin-submit"]')
-    .first()
-    .waitFor({ timeout: 40_000 });
   return {
     page,
     faults,
     get: (testid) => page.locator(`[data-testid="${testid}"]`),
     row: (index) => page.locator(`[role="row"][data-index="${index}"]`),
   };
+}
+
+/** Loads it with a scenario of the sample backend. */
+export async function load({ page }: App, query: string): Promise<void> {
+  await page.goto(`${inject('url')}?${query}`);
+  await page
+    .locator('[data-testid="status-grid"], [data-testid="signin-submit"]')
+    .first()
+    .waitFor({ timeout: 40_000 });
+}
+
+/** Opens a window with a scenario of the sample backend. */
+export async function open(query: string, options: BrowserContextOptions = {}): Promise<App> {
+  const app = await newWindow(options);
+  await load(app, query);
+  return app;
 }
 
 /** Waits until it holds; the last failure is what is told. */

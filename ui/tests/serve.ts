@@ -1,7 +1,8 @@
 // Builds the window with its sample backend and serves it as the app would: under the same security policy.
 
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { appendFile, copyFile, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
+import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -14,7 +15,12 @@ declare module 'vitest' {
   }
 }
 
-const types: Record<string, string> = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' };
+const types: Record<string, string> = {
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.css': 'text/css',
+  '.woff2': 'font/woff2',
+};
 
 // What tauri.conf.json says, without the parts that only exist there.
 const policy =
@@ -54,8 +60,38 @@ export async function buildMock(): Promise<string> {
   return folder;
 }
 
+const scripts = {
+  latin:
+    'U+0000-00FF, U+0131, U+0152-0153, U+02BB-02BC, U+02C6, U+02DA, U+02DC, U+2000-206F, U+20AC, U+2122, U+2190-2193, U+2212, U+2215',
+  'latin-ext': 'U+0100-0130, U+0132-0151, U+0154-02BA, U+1E00-1E9F, U+1EF2-1EFF',
+  cyrillic: 'U+0301, U+0400-045F, U+0490-0491, U+04B0-04B1, U+2116',
+};
+
+/** The app takes the system's font; the tests bring one, so that pictures and widths are the same everywhere. */
+async function bringFonts(folder: string): Promise<void> {
+  const assets = path.join(folder, 'assets');
+  const sheet = (await readdir(assets)).find((name) => name.endsWith('.css'));
+  if (!sheet) throw new Error('the build has no style sheet');
+  let css = '';
+  for (const [font, family] of [
+    ['inter', 'Words of the tests'],
+    ['jetbrains-mono', 'Code of the tests'],
+  ]) {
+    for (const [script, range] of Object.entries(scripts)) {
+      const file = `${font}-${script}-wght-normal.woff2`;
+      const from = createRequire(import.meta.url).resolve(`@fontsource-variable/${font}/files/${file}`);
+      await copyFile(from, path.join(assets, file));
+      css += `@font-face { font-family: '${family}'; font-weight: 100 900; font-display: block; src: url('${file}'); unicode-range: ${range}; }\n`;
+    }
+  }
+  css +=
+    ":root { --font: 'Words of the tests', sans-serif; --font-fixed: 'Code of the tests', monospace; }\n";
+  await appendFile(path.join(assets, sheet), css);
+}
+
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = await buildMock();
+  await bringFonts(folder);
   const { url, server } = await serve(folder);
   project.provide('url', url);
   return async () => {

@@ -27,6 +27,12 @@ export const jobState = (state: string) => word('state', state, () => plain(stat
 export const phaseWord = (phase: string) => word('phase', phase, () => plain(phase));
 export const checkName = (name: string) => word('check', name, () => plain(name));
 export const syncError = (code: string) => word('sync', code, () => plain(code));
+/** Why a job failed: our words for it, and what the store says. */
+export const failureWords = ({ code, message }: { code: string; message: string }) => {
+  const words = syncError(code).replace(/\.$/, '');
+  const sentence = words.charAt(0).toUpperCase() + words.slice(1);
+  return message === '' ? `${sentence}.` : `${sentence}: ${message}`;
+};
 export const syncErrorShort = (code: string) => word('sync_short', code, () => plain(code));
 export const permissionWord = (permission: string) => word('perm', permission, () => plain(permission));
 export const actionWord = (action: string) =>

@@ -1,6 +1,6 @@
 // A backend of sample data for development and tests; no part of the app that ships.
 //
-// `?scenario=demo|empty|offline|signed-out|expired|errors|many|loading` chooses what it plays, `?stores=N` how
+// `?scenario=demo|still|empty|offline|signed-out|expired|errors|many|loading` chooses what it plays, `?stores=N` how
 // many, `?lines=N` the lines of an archive, `?archive=CODE` how it can't be looked into, `?role=admin|chains|none` what
 // the user administers, `?profiles=N` how many there are, `?language=`, `?theme=` and `?density=` the settings. Tests reach it as `window.tillwatchMock`.
 
@@ -172,7 +172,7 @@ export function mock(search: URLSearchParams): Backend {
       ? { state: 'cloud_unreachable', since: new Date(now - 12 * 60_000).toISOString() }
       : { state: session.state === 'signed_in' ? 'live' : 'signed_out', since: new Date(now).toISOString() };
   let trusted: string | null = null;
-  if (scenario === 'offline') rows.asOf = connection.since;
+  if (scenario === 'offline') rows.asOf = count === 0 ? null : connection.since;
 
   const failures = new Map<string, AppError>();
   const dialogs = { confirmed: true };

@@ -1,0 +1,3 @@
+import { look } from './looks';
+
+look('en');
