@@ -16,7 +16,7 @@ const out = path.join(import.meta.dirname, 'out');
 const update = process.env['UPDATE_PICTURES'] === '1';
 
 /** How much a pixel may differ to be the same: another machine smooths letters a little differently. */
-const PIXEL = 0.06;
+const PIXEL = 0.04;
 /** How many pixels may differ: the edge of a letter or two, but nothing that moved. */
 const PIXELS = 40;
 

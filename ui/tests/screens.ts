@@ -319,6 +319,15 @@ export const screens: Screen[] = [
     },
   },
   {
+    name: 'filter-organization-unknown',
+    part: '[role="listbox"]',
+    go: async ({ get, page }) => {
+      await get('filter-organization').click();
+      await page.keyboard.type('zzz');
+      await page.getByRole('option').first().waitFor({ state: 'detached' });
+    },
+  },
+  {
     name: 'tile-offline',
     go: async ({ get }) => {
       await get('tile-offline').click();
@@ -411,6 +420,21 @@ export const screens: Screen[] = [
   { name: 'details-outdated', part: side, go: (app) => details(app, 9) },
   { name: 'details-pos-silent', part: side, go: (app) => details(app, 6) },
   { name: 'details-never-connected', part: side, go: (app) => details(app, 11) },
+  {
+    name: 'details-unknown',
+    part: side,
+    go: async (app) => {
+      await app.page.evaluate(() => {
+        const mock = window.tillwatchMock;
+        const row = mock?.rows.rows[5];
+        if (!mock || !row) return;
+        Object.assign(row, { link_state: 'unknown', pos_state: 'unknown' });
+        mock.rows.changed();
+        mock.emit(mock.rows.event());
+      });
+      await details(app, 5);
+    },
+  },
   {
     name: 'details-facts',
     part: side,
@@ -779,6 +803,26 @@ export const screens: Screen[] = [
     },
   },
   {
+    name: 'activity-canceled',
+    query: STILL,
+    part: side,
+    go: async (app) => {
+      await askForLogs(app, 2);
+      await app.get('logs-when-offline').selectOption('queue');
+      await app.get('logs-request').click();
+      await app.get('logs-cancel').click();
+      await app.get('logs-again').waitFor();
+      await app.get('logs-close').click();
+      await askForLogs(app, 3);
+      await app.get('logs-request').click();
+      await app.get('logs-progress').waitFor();
+      await reaches(app, { phase: 'finding', done: 1, total: 3, unit: 'files' });
+      await app.get('logs-cancel').click();
+      await app.get('logs-close').click();
+      await app.page.locator(side).getByRole('progressbar').waitFor();
+    },
+  },
+  {
     name: 'told-failure',
     query: 'scenario=errors',
     part: notice,
@@ -837,6 +881,40 @@ export const screens: Screen[] = [
       await refuse(app, 'adminOutlets', 'cloud_unreachable');
       await app.get('admin-open').click();
       await app.get('outlets').getByRole('alert').waitFor();
+    },
+  },
+  {
+    name: 'admin-without-the-cloud',
+    go: async (app) => {
+      await admin(app);
+      await app.page.evaluate(() =>
+        window.tillwatchMock?.setConnection({ state: 'cloud_unreachable', since: new Date().toISOString() }),
+      );
+      await app.page.locator('[data-testid="outlets-add"]:disabled').waitFor();
+    },
+  },
+  {
+    name: 'admin-of-chains',
+    query: 'scenario=still&role=chains',
+    part: 'main',
+    go: (app) => admin(app, 'users'),
+  },
+  {
+    name: 'admin-chain-menu',
+    part: menu,
+    go: async (app) => {
+      await admin(app);
+      await app.get('outlets-chain').selectOption({ label: 'Kafe Kometa' });
+      await app.get('chain-actions').click();
+    },
+  },
+  {
+    name: 'admin-outlets-no-match',
+    part: 'main',
+    go: async (app) => {
+      await admin(app);
+      await app.get('outlets-search').fill('zzz');
+      await app.page.getByRole('row').nth(2).waitFor({ state: 'detached' });
     },
   },
   {
