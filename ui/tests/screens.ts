@@ -324,7 +324,7 @@ export const screens: Screen[] = [
     go: async ({ get, page }) => {
       await get('filter-organization').click();
       await page.keyboard.type('zzz');
-      await page.locator('[role="listbox"] .none').waitFor();
+      await page.locator('[role="option"][data-disabled]').waitFor();
     },
   },
   {
