@@ -277,7 +277,7 @@ describe('the grid', () => {
     await loading.page.evaluate(() =>
       window.tillwatchMock?.setConnection({ state: 'no_network', since: new Date().toISOString() }),
     );
-    await loading.page.getByText('The stores could not be loaded').waitFor();
+    await loading.page.getByText('Nothing has been read yet').waitFor();
   });
 });
 
@@ -355,8 +355,7 @@ test('the native menu does what the buttons do', async () => {
   await choose('retrieve_logs');
   await app.get('logs-close').click();
   await choose('restore_database');
-  await app.page.getByRole('dialog', { name: 'Restore the POS database' }).waitFor();
-  await app.page.keyboard.press('Escape');
+  await app.get('restore-cancel').click();
   await choose('administration');
   await app.page.getByRole('tab', { name: 'Enrollment' }).waitFor();
   await choose('administration');
