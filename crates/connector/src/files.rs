@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Component, Path, PathBuf};
 
-use crate::glob::{Glob, is_pattern};
+use crate::glob::{Glob, is_pattern, slashed};
 
 /// How the names of files begin that are still being written.
 const UNFINISHED: &str = ".writing-";
@@ -165,7 +165,8 @@ pub(crate) fn find(base: &Path, pattern: &str) -> Vec<PathBuf> {
 /// The deepest folder that every match lies in, and how many levels below it may matter.
 pub(crate) fn literal_root(base: &Path, pattern: &str) -> (PathBuf, usize) {
     let mut root = base.to_owned();
-    let parts: Vec<_> = Path::new(pattern).components().collect();
+    let pattern = slashed(pattern);
+    let parts: Vec<_> = Path::new(&pattern).components().collect();
     let is_glob = |part: &Component<'_>| is_pattern(&part.as_os_str().to_string_lossy());
     let folders = parts.len().saturating_sub(1);
     let literal = parts.iter().position(is_glob).unwrap_or(folders).min(folders);

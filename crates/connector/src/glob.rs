@@ -1,6 +1,7 @@
 //! Patterns of paths: `*` and `?` within a name, `[a-z]` and `[!a-z]` for a character, `**` for any folders.
 //!
-//! On Windows case does not matter, and `\` separates folders as `/` does.
+//! `\` separates folders as `/` does, so that what is written for Windows can be read anywhere. On Windows case does
+//! not matter.
 
 use std::path::Path;
 
@@ -21,7 +22,7 @@ impl Glob {
         if pattern.contains(['{', '}']) {
             return Err("braces are not understood: give each alternative a pattern of its own".into());
         }
-        Pattern::new(&folded(pattern)).map(Self).map_err(|error| error.msg.to_owned())
+        Pattern::new(&slashed(&folded(pattern))).map(Self).map_err(|error| error.msg.to_owned())
     }
 
     /// A pattern that is relative to a folder, unless it is absolute.
@@ -32,7 +33,8 @@ impl Glob {
             return Ok(given);
         }
         let base = Pattern::escape(&folded(&base.to_string_lossy()));
-        let whole = format!("{}/{}", base.trim_end_matches(std::path::is_separator), folded(pattern));
+        let whole =
+            format!("{}/{}", base.trim_end_matches(std::path::is_separator), slashed(&folded(pattern)));
         Pattern::new(&whole).map(Self).map_err(|error| error.msg.to_owned())
     }
 
@@ -45,6 +47,11 @@ impl Glob {
 /// Whether a part of a path is a pattern, and not a plain name.
 pub(crate) fn is_pattern(part: &str) -> bool {
     part.contains(['*', '?', '['])
+}
+
+/// A pattern with `/` alone.
+pub(crate) fn slashed(pattern: &str) -> String {
+    pattern.replace('\\', "/")
 }
 
 fn folded(text: &str) -> String {
@@ -68,6 +75,7 @@ mod tests {
         assert!(matches("pos-[0-9]?.log", "pos-7a.log"));
         assert!(!matches("pos-[!0-9].log", "pos-7.log"));
         assert!(matches("журнал-*.log", "журнал-касса.log"));
+        assert!(matches(r"logs\**\*.log", "logs/old/pos.log"));
     }
 
     #[test]
@@ -95,7 +103,7 @@ mod tests {
 
     #[cfg(windows)]
     #[test]
-    fn windows_has_two_separators_and_no_case() {
+    fn on_windows_case_does_not_matter() {
         assert!(matches(r"D:\Логи\**\*.LOG", "d:/логи/2026/pos.log"));
     }
 }

@@ -158,7 +158,7 @@ impl Pattern {
         if glob.trim().is_empty() {
             return Err(invalid("it is empty".into()));
         }
-        let parts: Vec<&str> = glob.split(['/', std::path::MAIN_SEPARATOR]).collect();
+        let parts: Vec<&str> = glob.split(['/', '\\']).collect();
         let plain = parts.iter().take_while(|part| !is_pattern(part)).count();
         let mut root: String = parts[..plain].join(std::path::MAIN_SEPARATOR_STR);
         if plain > 0 && plain < parts.len() {

@@ -29,6 +29,8 @@ fn globs_take_what_they_say_and_nothing_else() {
     store.globs =
         vec![format!("{}/other/*.log", store.base().display()), "missing/*.log".into(), "none.log".into()];
     assert_eq!(names(&store), ["other/d.log"]);
+    store.globs = vec![r"logs\deep\**\*.log*".into()];
+    assert_eq!(names(&store), ["logs/deep/er/b.log.2"]);
     for invalid in ["logs/[", "logs/*/../../*.log", "other/*.{log,txt}"] {
         store.globs = vec![invalid.into()];
         assert!(matches!(store.try_collect(FROM, TO), Err(CollectError::GlobInvalid { .. })), "{invalid}");
