@@ -195,6 +195,7 @@ const given = () => ({
     email: 'anna@example.com',
     name: '=Anna',
     admin: false,
+    administers: false,
     remembered: true,
   },
   connection: { state: 'cloud_unreachable', since: now },
