@@ -93,6 +93,11 @@ impl Store {
         &self.bus
     }
 
+    /// For statements of which each may see a moment of its own: they spare the beginning and the end of a view.
+    pub(crate) fn lone(&self) -> &DatabaseConnection {
+        &self.readers
+    }
+
     /// A view of one moment. It ends when it is dropped.
     pub(crate) async fn read(&self) -> Result<DatabaseTransaction, StoreError> {
         Ok(self.readers.begin().await?)

@@ -236,17 +236,21 @@ pub(crate) async fn write_in_time(inbox: Inbox, store: Store, pause: Duration, s
 mod tests {
     use std::fmt::Write;
 
+    use chrono::TimeDelta;
     use futures_util::future::join_all;
     use sea_orm::{ConnectionTrait, EntityTrait, QueryOrder};
     use serde_json::json;
     use tempfile::TempDir;
     use tillwatch_protocol::ids::BootId;
     use tillwatch_protocol::link::frame::Hello;
+    use tillwatch_protocol::report::{ExchangeError, Report};
+    use tillwatch_protocol::rest::pos_server::PosState;
     use uuid::Uuid;
 
     use crate::store::token::Token;
 
     use super::*;
+    use crate::domain::pos_server::version_key;
     use crate::domain::presence;
     use crate::http::device::Device;
     use crate::store::entity::{pos_servers, timeline};
@@ -323,6 +327,66 @@ mod tests {
         assert!(begun.into_iter().all(|begun| begun.unwrap().unwrap().epoch == 1));
         assert!(link_states(&store).await.iter().all(|state| state == "online"));
         assert_eq!(store.revision().await.unwrap() - before, 2, "groups of at most {GROUP}");
+    }
+
+    #[tokio::test]
+    async fn of_reports_that_are_written_together_each_changes_what_it_tells() {
+        let (_folder, store, devices) = with_stores(4).await;
+        let inbox = Inbox::default();
+        begin_all(&inbox, &store, &devices).await;
+        let hand_in = |number: usize, epoch, pos_state, report, at| {
+            let report = StoreReport { pos_state, report };
+            inbox.report(devices[number].pos_server_id, Reported { epoch, report, at });
+        };
+        let first = Utc::now();
+        for number in 0..4 {
+            let mut report = Report { pos_version: Some(format!("34.{number}.0")), ..Report::default() };
+            report.exchange.last_success_at = Some(first);
+            report.database.generation = Some(number as i64);
+            report.database.unsent_transactions = Some(number as u64);
+            hand_in(number, 1, PosState::Running, report, first);
+        }
+        inbox.write(&store).await.unwrap();
+
+        let second = first + TimeDelta::seconds(1);
+        let failing = ExchangeError {
+            code: "disk_full".into(),
+            message: format!("\0{}", "long ".repeat(1000)),
+            since: second,
+            consecutive_failures: 3,
+        };
+        let mut told = Report { pos_version: Some("35".into()), ..Report::default() };
+        told.exchange.error = Some(failing);
+        hand_in(0, 1, PosState::Running, told.clone(), second);
+        hand_in(1, 1, PosState::Stopped, Report::default(), second);
+        hand_in(2, 0, PosState::Running, told.clone(), second);
+        hand_in(3, 1, PosState::NotResponding, told, second);
+        inbox.write(&store).await.unwrap();
+
+        let rows = rows(&store).await;
+        let row = |number: usize| rows.iter().find(|row| row.id == devices[number].pos_server_id.0).unwrap();
+        let seen = |number| {
+            let pos_servers::Model { pos_state, pos_version, generation, unsent_transactions, .. } =
+                row(number);
+            (pos_state.as_str(), pos_version.as_deref(), *generation, *unsent_transactions)
+        };
+        assert_eq!(seen(0), ("running", Some("35"), Some(0), None));
+        assert_eq!(seen(1), ("stopped", Some("34.1.0"), Some(1), Some(1)));
+        assert_eq!(seen(2), ("running", Some("34.2.0"), Some(2), Some(2)), "a session that has ended");
+        assert_eq!(seen(3), ("not_responding", Some("35"), Some(3), None));
+        let heard = |number| (row(number).last_seen_at, row(number).last_report_at);
+        assert_eq!(heard(0), (Some(second), Some(second)));
+        assert_eq!(heard(1), (Some(second), Some(first)));
+        assert_eq!(heard(2), (Some(first), Some(first)));
+        assert_eq!(heard(3), (Some(second), Some(first)));
+        let error = row(0);
+        assert_eq!(error.error_code.as_deref(), Some("disk_full"));
+        assert_eq!(error.error_message.as_ref().map(|text| text.chars().count()), Some(2000));
+        assert_eq!((error.error_since, error.error_failures), (Some(second), Some(3)));
+        assert_eq!(error.exchange_success_at, None);
+        assert_eq!(error.pos_version_key.as_deref(), version_key("35").as_deref());
+        assert_eq!(row(1).exchange_success_at, Some(first));
+        assert!(row(0).revision > row(2).revision);
     }
 
     #[tokio::test]

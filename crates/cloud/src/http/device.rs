@@ -54,8 +54,8 @@ impl FromRequestParts<AppState> for Caller {
             || ApiError::new(ErrorCode::Unauthorized, "No valid device token came with the request.");
         let token = bearer(parts).ok_or_else(refused)?;
         let claimed = claimed_device(token).ok_or_else(refused)?;
-        let db = state.store.read().await?;
-        let device = store::device::find(&db, claimed).await?.ok_or_else(refused)?;
+        let db = state.store.lone();
+        let device = store::device::find(db, claimed).await?.ok_or_else(refused)?;
         let now = Utc::now();
         let claims = match verify(token, &device.public_key, state.cloud_id, now) {
             Ok(claims) => claims,
@@ -71,7 +71,7 @@ impl FromRequestParts<AppState> for Caller {
         }
         let ends_at = DateTime::from_timestamp(claims.exp, 0).ok_or_else(refused)?;
         let token = Token { id: claims.jti, ends_at };
-        if !state.seen_tokens.is_new(token.id, now) || store::token::is_spent(&db, token).await? {
+        if !state.seen_tokens.is_new(token.id, now) || store::token::is_spent(db, token).await? {
             return Err(used());
         }
         let device = Device { id: claimed, pos_server_id: device.pos_server_id.into() };

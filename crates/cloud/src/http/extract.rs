@@ -140,9 +140,8 @@ impl FromRequestParts<AppState> for CurrentUser {
         let refused =
             || ApiError::new(ErrorCode::Unauthorized, "No valid access token came with the request.");
         let token = bearer(parts).ok_or_else(refused)?;
-        let db = state.store.read().await?;
         let (session_id, user) =
-            session::by_access_token(&db, token, Utc::now()).await?.ok_or_else(refused)?;
+            session::by_access_token(state.store.lone(), token, Utc::now()).await?.ok_or_else(refused)?;
         tracing::Span::current().record("user", tracing::field::display(user.id));
         Ok(Self { session_id, user })
     }

@@ -70,6 +70,8 @@ async fn sqlite(data_dir: &Path, url: Option<&str>) -> Result<Connections, Store
             .max_connections(connections)
             .acquire_timeout(WRITE_PATIENCE * 2)
             .sqlx_logging(false)
+            // A file does not hang up: to ask whether it is there costs each use as much as a small query.
+            .test_before_acquire(false)
             .map_sqlx_sqlite_opts(move |options| {
                 let options = match &file {
                     Some(file) => options.filename(file),

@@ -168,7 +168,7 @@ pub(crate) async fn entitled(
         .and_where(token(Column::TokenHash).eq(hash(secret)))
         .and_where(token(Column::Permission).eq(permission.as_str()))
         .and_where(token(Column::RevokedAt).is_null());
-    let Some(row) = store.readers.query_one(&query).await? else { return Ok(None) };
+    let Some(row) = store.lone().query_one(&query).await? else { return Ok(None) };
     Ok(Some(Entitled {
         id: row.try_get::<Uuid>("", "token_id")?.into(),
         last_used_at: row.try_get("", "last_used_at")?,

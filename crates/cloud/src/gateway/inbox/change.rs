@@ -14,7 +14,7 @@ use crate::domain::presence::Presence;
 use crate::http::device::Device;
 use crate::store::job::StoredJob;
 use crate::store::outage::{self, Correction, Ending};
-use crate::store::presence::{self, Arrival, Begun};
+use crate::store::presence::{self, Arrival, Begun, Told};
 use crate::store::timeline::Following;
 use crate::store::token::Token;
 use crate::store::{self, Store, StoreError, loyalty};
@@ -133,9 +133,7 @@ impl Change {
             Self::Alive { ids, pos_answers, at } => {
                 presence::alive(tx, ids, *pos_answers, *at, revision).await?;
             }
-            Self::Report(id, Reported { epoch, report, at }) => {
-                presence::report(tx, *id, *epoch, report, *at, revision).await?;
-            }
+            Self::Report(..) => presence::reports(tx, &told(std::slice::from_ref(self)), revision).await?,
             Self::End(id, Ended { epoch, presence, at, heard_at }) => {
                 presence::end(tx, *id, *epoch, presence, *at, *heard_at, revision).await?;
             }
@@ -204,15 +202,42 @@ pub(super) async fn write_together(store: &Store, changes: &mut Vec<Change>) -> 
     let mut tx = store.write().await?;
     let revision = tx.next_revision().await?;
     let following = follow(&tx, changes).await?;
-    for change in changes.iter_mut() {
-        if let Err(error) = change.apply(&tx, revision).await {
-            drop(tx);
-            // Where the database is away or full, none of them is to blame.
-            return if is_to_blame(&error) { write_the_good(store, changes).await } else { Err(error) };
-        }
+    if let Err(error) = apply_all(&tx, changes, revision).await {
+        drop(tx);
+        // Where the database is away or full, none of them is to blame.
+        return if is_to_blame(&error) { write_the_good(store, changes).await } else { Err(error) };
     }
     following.end(&*tx, Utc::now()).await?;
     tx.commit().await
+}
+
+/// Writes changes in their order; reports that follow each other together.
+async fn apply_all(
+    tx: &DatabaseTransaction,
+    changes: &mut [Change],
+    revision: i64,
+) -> Result<(), StoreError> {
+    let is_report = |change: &Change| matches!(change, Change::Report(..));
+    for alike in changes.chunk_by_mut(|one, next| is_report(one) && is_report(next)) {
+        match alike {
+            [change] => change.apply(tx, revision).await?,
+            reports => presence::reports(tx, &told(reports), revision).await?,
+        }
+    }
+    Ok(())
+}
+
+/// The reports among changes.
+fn told(changes: &[Change]) -> Vec<Told<'_>> {
+    changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::Report(id, Reported { epoch, report, at }) => {
+                Some(Told { id: *id, epoch: *epoch, report, at: *at })
+            }
+            _ => None,
+        })
+        .collect()
 }
 
 /// Puts right what ends of sessions are put down to, before they are written, and what was written of others
