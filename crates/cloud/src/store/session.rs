@@ -1,6 +1,7 @@
 //! Sessions: one for each sign-in. Tokens are kept as hashes.
 
 use chrono::{DateTime, Utc};
+use sea_orm::sea_query::SimpleExpr;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, Set};
 use tillwatch_protocol::ids::{SessionId, UserId};
 use tillwatch_protocol::rest::session::User;
@@ -70,13 +71,7 @@ pub(crate) async fn live_user(
     id: SessionId,
     now: DateTime<Utc>,
 ) -> Result<Option<User>, StoreError> {
-    let found = sessions::Entity::find_by_id(id.0)
-        .filter(sessions::Column::RevokedAt.is_null())
-        .filter(sessions::Column::AccessExpiresAt.gt(now))
-        .one(db)
-        .await?;
-    let Some(session) = found else { return Ok(None) };
-    user_of(db, &session).await
+    unless_ended(db, id, sessions::Column::AccessExpiresAt.gt(now)).await
 }
 
 /// The user of a session that goes on, whether or not its access token has to be changed by now.
@@ -85,12 +80,20 @@ pub(crate) async fn user(
     id: SessionId,
     now: DateTime<Utc>,
 ) -> Result<Option<User>, StoreError> {
-    let found = sessions::Entity::find_by_id(id.0)
+    unless_ended(db, id, sessions::Column::RefreshExpiresAt.gt(now)).await
+}
+
+async fn unless_ended(
+    db: &impl ConnectionTrait,
+    id: SessionId,
+    in_time: SimpleExpr,
+) -> Result<Option<User>, StoreError> {
+    let session = sessions::Entity::find_by_id(id.0)
         .filter(sessions::Column::RevokedAt.is_null())
-        .filter(sessions::Column::RefreshExpiresAt.gt(now))
+        .filter(in_time)
         .one(db)
         .await?;
-    let Some(session) = found else { return Ok(None) };
+    let Some(session) = session else { return Ok(None) };
     user_of(db, &session).await
 }
 
