@@ -5,9 +5,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { cloudCommand, importFleet, signIn, startCloud } from '../scripts/lib/cloud.mjs';
 import { example, inFolder, interleaved, median, release, row, target } from '../scripts/lib/measure.mjs';
+import { freePort } from '../scripts/lib/ports.mjs';
 import { startPostgres } from '../scripts/lib/postgres.mjs';
 import { root, start, stop } from '../scripts/lib/run.mjs';
-import { cpuSeconds, freePort, resident, seconds, startPeer } from './lib/processes.mjs';
+import { cpuSeconds, resident, seconds, startPeer } from './lib/processes.mjs';
 
 const MIB = 2 ** 20;
 /** How long idle links are left alone before memory is read: over two minutes, when NATS has pinged each once. */

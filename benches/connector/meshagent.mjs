@@ -3,9 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { request } from '../../scripts/lib/cloud.mjs';
+import { freePort } from '../../scripts/lib/ports.mjs';
 import { output, run, start } from '../../scripts/lib/run.mjs';
 import { targetDir } from '../../scripts/lib/setup.mjs';
-import { freePort } from '../lib/processes.mjs';
 
 const VERSION = '1.1.55';
 const USER = 'bench';

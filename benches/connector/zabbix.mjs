@@ -1,8 +1,8 @@
 // zabbix-agent2 that waits for a server to ask it.
-import { randomInt } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { freePort, startPeer } from '../lib/processes.mjs';
+import { freePort } from '../../scripts/lib/ports.mjs';
+import { startPeer } from '../lib/processes.mjs';
 
 const PROGRAM = '/usr/sbin/zabbix_agent2';
 
@@ -10,7 +10,7 @@ const PROGRAM = '/usr/sbin/zabbix_agent2';
 export async function newZabbixAgent(folder) {
   const home = path.join(folder, 'zabbix');
   mkdirSync(home);
-  const port = await lowPort();
+  const port = await freePort();
   const config = path.join(home, 'agent.conf');
   writeFileSync(
     config,
@@ -29,12 +29,4 @@ PluginSocket=${home}/plugins
     program: PROGRAM,
     start: () => startPeer(PROGRAM, ['-f', '-c', config], home, port),
   };
-}
-
-/** A free port below those that the system hands out: the agent takes no other. */
-async function lowPort() {
-  for (;;) {
-    const port = await freePort(randomInt(1024, 32_768)).catch(() => undefined);
-    if (port) return port;
-  }
 }

@@ -51,18 +51,6 @@ function listens(port) {
   });
 }
 
-/** A port that nobody listens on now; the one that is wanted, or it throws. */
-export function freePort(wanted = 0) {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer();
-    server.once('error', reject);
-    server.listen(wanted, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
-
 /** Asks again and again until the answer is true. */
 export async function until(what, ask, patience = 60) {
   const deadline = Date.now() + patience * 1000;

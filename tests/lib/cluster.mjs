@@ -21,23 +21,6 @@ export function rendered(name, replacements) {
   return text;
 }
 
-/** Ports that nobody listens on now. */
-export async function freePorts(count) {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () =>
-        new Promise((resolve, reject) => {
-          const server = net.createServer().once('error', reject);
-          server.listen(0, '127.0.0.1', () => resolve(server));
-        }),
-    ),
-  );
-  const ports = servers.map((server) => server.address().port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
-}
-
 /** Asks every 50 ms until it is true. */
 export async function until(what, ask, patience = 30_000) {
   const deadline = Date.now() + patience;

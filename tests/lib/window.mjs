@@ -5,6 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { spawn, spawnSync } from 'node:child_process';
 import { Builder, By, Capabilities, Key, until } from 'selenium-webdriver';
+import { freePort } from '../../scripts/lib/ports.mjs';
 import { stop } from '../../scripts/lib/run.mjs';
 import { program } from './scene.mjs';
 import { atEnd } from './at-end.mjs';
@@ -186,17 +187,6 @@ export async function eventually(what, look, patience = 20_000) {
     if (Date.now() > end) throw new Error(`${what}: did not happen in ${patience / 1000} s`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-}
-
-function freePort() {
-  return new Promise((resolve, reject) => {
-    const server = net.createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 function listening(port) {

@@ -6,9 +6,10 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 
 import path from 'node:path';
 import { test } from 'node:test';
 import { cloudCommand, importFleet, request, signIn, startCloud } from '../../scripts/lib/cloud.mjs';
+import { freePorts } from '../../scripts/lib/ports.mjs';
 import { start, stop } from '../../scripts/lib/run.mjs';
 import { atEnd } from '../lib/at-end.mjs';
-import { freePorts, haproxy, nats, nodeConfig, postgres, s3, until } from '../lib/cluster.mjs';
+import { haproxy, nats, nodeConfig, postgres, s3, until } from '../lib/cluster.mjs';
 import { importLine, program, temporaryFolder } from '../lib/scene.mjs';
 
 const STORES = 9;

@@ -1,9 +1,9 @@
 // A store's programs as services, on a machine with a real systemd and a real polkit.
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import net from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
+import { freePort } from '../../scripts/lib/ports.mjs';
 import { fillLoyalty, follow, jobEnds, program, scene } from '../lib/scene.mjs';
 import { machine, noMachine } from '../lib/machine.mjs';
 
@@ -189,13 +189,3 @@ test('a store lives as a service', { skip: noMachine }, async (t) => {
     assert.equal(box.run('sh', '-c', 'ls /etc/systemd/system /etc/polkit-1/rules.d | grep shop-5').said, '');
   });
 });
-
-/** A port of loopback that nobody listens on. */
-function freePort() {
-  return new Promise((resolve) => {
-    const server = net.createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address();
-      server.close(() => resolve(port));
-    });
-  });
-}
