@@ -8,6 +8,7 @@ import path from 'node:path';
 import { readFileSync } from 'node:fs';
 import { cloudCommand, importFleet, request, signIn, startCloud } from '../../scripts/lib/cloud.mjs';
 import { demoLoyalty } from '../../scripts/lib/demo-data.mjs';
+import { freePort } from '../../scripts/lib/ports.mjs';
 import { start, stop } from '../../scripts/lib/run.mjs';
 import { program as builtProgram, targetDir } from '../../scripts/lib/setup.mjs';
 import { atEnd } from './at-end.mjs';
@@ -55,7 +56,8 @@ export async function scene(t, lines, { config } = {}) {
     Object.assign(self, started);
     return self;
   };
-  await self.startCloud();
+  // Some stories start it again at the same place, which must not have been taken meanwhile.
+  await self.startCloud(`127.0.0.1:${await freePort()}`);
   self.request = (...args) => request(self, ...args);
   self.signIn = (email, password) => signIn(self, email, password);
   self.api = await self.signIn(admin.email, admin.password);
