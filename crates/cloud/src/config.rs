@@ -64,9 +64,11 @@ pub struct Config {
 pub struct Limits {
     /// TLS handshakes that compute at the same time. Half of the cores stay free for everything else.
     pub handshakes: usize,
-    /// Links between their request and their welcome; more than these are sent away for some seconds. A
-    /// store that is far away takes half a second, so that these are about a thousand a second.
+    /// Links between their request and their welcome; others wait for their turn. A store that is far away takes half a
+    /// second, so that these are about a thousand a second.
     pub arrivals: usize,
+    /// Those that wait for it, each with a connection. More are sent away for some seconds.
+    pub queue: usize,
     /// Requests of third parties in a second, by one service token or user to all stores together.
     pub relays_by_caller: NonZeroU32,
     /// Requests of third parties in a second, to one store by all together.
@@ -80,6 +82,7 @@ impl Default for Limits {
         Self {
             handshakes: cores.div_ceil(2),
             arrivals: 512,
+            queue: 4096,
             relays_by_caller: times(1000),
             relays_to_store: times(100),
         }

@@ -90,5 +90,7 @@ async fn link(
         return Err(ApiError::invalid_field("sec-websocket-protocol", message));
     }
     let tracker = state.registry.tracker();
-    Ok(upgrade.on_upgrade(move |socket| tracker.track_future(session::run(socket, caller, arrival, state))))
+    Ok(upgrade.on_upgrade(move |socket| {
+        tracker.track_future(session::run(Box::new(socket), caller, arrival, state))
+    }))
 }

@@ -7,6 +7,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Ten thousand links are as many tasks, buffers and TLS sessions that come and go: what glibc keeps of them between
+/// those that stay is twice what they take.
+#[cfg(unix)]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     // One of several providers may be linked in; ours is named once. An error says that it is set.

@@ -130,7 +130,7 @@ impl Cloud {
             // Who is fetching gets an answer; who holds the line open does not hold up the stop.
             let _ = tokio::time::timeout(FETCH, metrics).await;
         }
-        state.store.close().await;
+        state.store.clone().close().await;
         Ok(())
     }
 }

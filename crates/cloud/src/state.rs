@@ -1,5 +1,6 @@
 //! What every handler can reach.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -11,7 +12,7 @@ use crate::blobs::Blobs;
 use crate::bus::nats::{Nats, Sender};
 use crate::config::{Config, Secret};
 use crate::gateway;
-use crate::http::device::SeenTokens;
+use crate::http::device::{DeviceKeys, SeenTokens};
 use crate::http::exchange::{Checksums, StaleChains};
 use crate::http::health::Health;
 use crate::http::relay::Rates;
@@ -21,10 +22,22 @@ use crate::sso::Providers;
 use crate::store::Store;
 use crate::tokens::RefreshKey;
 
-/// Shared by all requests and links; cheap to clone.
+/// Shared by all requests and links. One pointer: each layer that a request goes through clones it, and each link
+/// keeps one.
 #[derive(Clone)]
-pub(crate) struct AppState {
-    pub(crate) config: Arc<Config>,
+pub(crate) struct AppState(Arc<Shared>);
+
+impl Deref for AppState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+/// What there is once in a process.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
     pub(crate) store: Store,
     /// This life of this process, as the database and other nodes name it.
     pub(crate) node_id: Uuid,
@@ -33,15 +46,17 @@ pub(crate) struct AppState {
     /// Whom device tokens must be addressed to.
     pub(crate) cloud_id: CloudId,
     /// Limits on guessing passwords.
-    pub(crate) sign_in: Arc<SignInGuard>,
+    pub(crate) sign_in: SignInGuard,
     /// What refresh tokens are marked with.
-    pub(crate) refresh_key: Arc<RefreshKey>,
+    pub(crate) refresh_key: RefreshKey,
     /// Who may tell who somebody is.
-    pub(crate) sso: Arc<Providers>,
+    pub(crate) sso: Providers,
     /// What was last seen of whether it can be written.
-    pub(crate) health: Arc<Health>,
+    pub(crate) health: Health,
+    /// The keys of stores that opened links.
+    pub(crate) device_keys: DeviceKeys,
     /// Device tokens that were used.
-    pub(crate) seen_tokens: Arc<SeenTokens>,
+    pub(crate) seen_tokens: SeenTokens,
     /// The links of this process.
     pub(crate) registry: gateway::Registry,
     /// The way to stores' sessions, on whichever node they are.
@@ -51,15 +66,15 @@ pub(crate) struct AppState {
     /// What stores told and is not written yet.
     pub(crate) inbox: gateway::Inbox,
     /// How often third parties have asked stores.
-    pub(crate) relay_rates: Arc<Rates>,
+    pub(crate) relay_rates: Rates,
     /// Where archives are.
     pub(crate) blobs: Blobs,
     /// Sums of archives on their way.
-    pub(crate) digests: Arc<Digests>,
+    pub(crate) digests: Digests,
     /// Checksums of loyalty data.
-    pub(crate) checksums: Arc<Checksums>,
+    pub(crate) checksums: Checksums,
     /// Chains whose stores are further behind than their statuses say.
-    pub(crate) stale_chains: Arc<StaleChains>,
+    pub(crate) stale_chains: StaleChains,
     /// The cloud is about to stop: links are sent elsewhere.
     pub(crate) shutdown: CancellationToken,
     /// The links are gone: what still goes on ends now.
@@ -69,10 +84,10 @@ pub(crate) struct AppState {
 impl AppState {
     /// Opens what the configuration names.
     pub(crate) async fn open(config: Config, shutdown: CancellationToken) -> anyhow::Result<Self> {
-        let sso = Arc::new(Providers::new(&config.sso)?);
+        let sso = Providers::new(&config.sso)?;
         let store = Store::open(&config.data_dir, config.database_url.as_deref()).await?;
         let cloud_id = store.cloud_id().await?;
-        let refresh_key = Arc::new(RefreshKey::new(store.refresh_key().await?));
+        let refresh_key = RefreshKey::new(store.refresh_key().await?);
         let blobs = Blobs::open(config.archives.as_ref(), &config.data_dir).await?;
         let (node_id, registry) = (Uuid::now_v7(), gateway::Registry::default());
         let nats = match &config.nats_url {
@@ -82,29 +97,30 @@ impl AppState {
             }
             None => None,
         };
-        let relay_rates = Arc::new(Rates::new(&config.limits));
-        Ok(Self {
+        let relay_rates = Rates::new(&config.limits);
+        Ok(Self(Arc::new(Shared {
             links: gateway::Links::new(node_id, registry.clone(), nats),
             admission: gateway::Admission::new(&config.limits),
-            config: Arc::new(config),
+            config,
             store,
             node_id,
             index: crate::store::pos_server::Index::default(),
             cloud_id,
-            sign_in: Arc::new(SignInGuard::new()),
+            sign_in: SignInGuard::new(),
             refresh_key,
             sso,
-            health: Arc::default(),
-            seen_tokens: Arc::new(SeenTokens::new(Utc::now())),
+            health: Health::default(),
+            device_keys: DeviceKeys::default(),
+            seen_tokens: SeenTokens::new(Utc::now()),
             registry,
             inbox: gateway::Inbox::default(),
             relay_rates,
             blobs,
-            digests: Arc::default(),
-            checksums: Arc::default(),
-            stale_chains: Arc::default(),
+            digests: Digests::default(),
+            checksums: Checksums::default(),
+            stale_chains: StaleChains::default(),
             shutdown,
             closing: CancellationToken::new(),
-        })
+        })))
     }
 }

@@ -11,7 +11,7 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P2
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::{CipherSuite, ServerConfig};
 
 use crate::config::{Config, Tls, host_name};
 use crate::store::make_private_dir;
@@ -35,12 +35,18 @@ pub(crate) fn acceptor(config: &Config) -> anyhow::Result<Option<TlsAcceptor>> {
         .with_context(|| format!("reading the certificate {}", cert.display()))?;
     let key =
         PrivateKeyDer::from_pem_file(&key).with_context(|| format!("reading the key {}", key.display()))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut tls = ServerConfig::builder_with_provider(provider)
+    let mut provider = rustls::crypto::ring::default_provider();
+    // Its hash runs in hardware nearly everywhere, which that of the suites with SHA-384 does not.
+    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
+    let mut tls = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_single_cert(certs, key)
         .context("the certificate and the key don't fit together")?;
+    tls.ignore_client_order = true;
+    // Whoever comes back shows the ticket that it was given, and nothing is kept for it here.
+    tls.ticketer = rustls::crypto::ring::Ticketer::new()?;
+    tls.send_tls13_tickets = 1;
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Some(TlsAcceptor::from(Arc::new(tls))))
 }

@@ -11,6 +11,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use tillwatch_protocol::error::ErrorCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use tokio_util::sync::PollSemaphore;
 
 use crate::config::Limits;
@@ -18,6 +19,8 @@ use crate::error::ApiError;
 use crate::metrics;
 use crate::state::AppState;
 
+/// How long one waits for a place. Shorter than the 20 s that a connector has for its upgrade.
+const WAIT: Duration = Duration::from_secs(10);
 /// Who is refused comes back within so many seconds, each after a time of its own.
 const COME_BACK_WITHIN_SECONDS: u64 = 10;
 
@@ -26,6 +29,7 @@ const COME_BACK_WITHIN_SECONDS: u64 = 10;
 pub(crate) struct Admission {
     handshakes: Arc<Semaphore>,
     arrivals: Arc<Semaphore>,
+    queue: Arc<Semaphore>,
 }
 
 /// The place of a link that is on its way in: from its request to its welcome.
@@ -38,6 +42,7 @@ impl Admission {
         Self {
             handshakes: Arc::new(Semaphore::new(limits.handshakes)),
             arrivals: Arc::new(Semaphore::new(limits.arrivals)),
+            queue: Arc::new(Semaphore::new(limits.queue)),
         }
     }
 
@@ -58,15 +63,25 @@ impl Admission {
 impl FromRequestParts<AppState> for Arrival {
     type Rejection = ApiError;
 
-    /// Takes a place, or refuses at once: before anything is looked up or verified.
+    /// Waits for a place in the order of coming, before anything is looked up or verified. To wait costs nothing,
+    /// while who is sent away comes back with another handshake.
     async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let place = state.admission.arrivals.clone().try_acquire_owned().map_err(|_| {
+        let admission = &state.admission;
+        let refused = || {
             metrics::link_refused("admission");
             let wait = rand::random_range(1..=COME_BACK_WITHIN_SECONDS);
             ApiError::new(ErrorCode::Unavailable, "Too many stores are coming back at this moment.")
                 .retry_after(Duration::from_secs(wait))
-        })?;
-        Ok(Self { _place: place })
+        };
+        if let Ok(place) = admission.arrivals.clone().try_acquire_owned() {
+            return Ok(Self { _place: place });
+        }
+        let _waiting = admission.queue.try_acquire().map_err(|_| refused())?;
+        match timeout(WAIT, admission.arrivals.clone().acquire_owned()).await {
+            Ok(Ok(place)) => Ok(Self { _place: place }),
+            // Nobody closes the semaphore.
+            Ok(Err(_)) | Err(_) => Err(refused()),
+        }
     }
 }
 

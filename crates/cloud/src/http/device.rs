@@ -1,7 +1,7 @@
 //! Stores' programs identify themselves by tokens that they sign with their own key.
 
-use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -31,13 +31,15 @@ impl FromRequestParts<AppState> for Device {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let Caller { device, token } = Caller::from_request_parts(parts, state).await?;
+        let token = Presented::new(parts)?;
+        let key = Key::read(state, token.claimed).await?;
+        let Caller { device, token } = token.check(&key, state)?;
         if state.store.spend_token(token).await? { Ok(device) } else { Err(used()) }
     }
 }
 
-/// A device whose token is used up by what it asks for, together with that: on this node it is refused from now
-/// on, on others only then.
+/// Who wants to open a link, as far as this node knows by itself. Its token is used up by the hello: on this node it is
+/// refused from now on, on others only then. Whether the identity was revoked meanwhile is looked at then, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Caller {
     /// Who it is.
@@ -50,14 +52,34 @@ impl FromRequestParts<AppState> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
-        let refused =
-            || ApiError::new(ErrorCode::Unauthorized, "No valid device token came with the request.");
+        let token = Presented::new(parts)?;
+        if let Some(key) = state.device_keys.get(token.claimed) {
+            return token.check(&key, state);
+        }
+        let key = Key::read(state, token.claimed).await?;
+        let caller = token.check(&key, state)?;
+        state.device_keys.remember(caller.device.id, key);
+        Ok(caller)
+    }
+}
+
+/// A token that came with a request.
+struct Presented<'a> {
+    token: &'a str,
+    /// Whose it says it is.
+    claimed: DeviceId,
+}
+
+impl<'a> Presented<'a> {
+    fn new(parts: &'a Parts) -> Result<Self, ApiError> {
         let token = bearer(parts).ok_or_else(refused)?;
-        let claimed = claimed_device(token).ok_or_else(refused)?;
-        let db = state.store.lone();
-        let device = store::device::find(db, claimed).await?.ok_or_else(refused)?;
+        Ok(Self { token, claimed: claimed_device(token).ok_or_else(refused)? })
+    }
+
+    /// Who it is, if the key fits and the token was not used on this node.
+    fn check(&self, key: &Key, state: &AppState) -> Result<Caller, ApiError> {
         let now = Utc::now();
-        let claims = match verify(token, &device.public_key, state.cloud_id, now) {
+        let claims = match verify(self.token, &key.public, state.cloud_id, now) {
             Ok(claims) => claims,
             Err(TokenError::Invalid) => return Err(refused()),
             Err(TokenError::Skewed) => {
@@ -66,22 +88,70 @@ impl FromRequestParts<AppState> for Caller {
             }
         };
         // Told only to who holds the key: a guessed device id learns nothing.
-        if device.revoked_at.is_some() {
+        if key.revoked {
             return Err(ApiError::new(ErrorCode::CredentialsRevoked, "Enroll this store again."));
         }
         let ends_at = DateTime::from_timestamp(claims.exp, 0).ok_or_else(refused)?;
         let token = Token { id: claims.jti, ends_at };
-        if !state.seen_tokens.is_new(token.id, now) || store::token::is_spent(db, token).await? {
+        if !state.seen_tokens.is_new(token.id, now) {
             return Err(used());
         }
-        let device = Device { id: claimed, pos_server_id: device.pos_server_id.into() };
+        let device = Device { id: self.claimed, pos_server_id: key.pos_server_id };
         tracing::Span::current().record("user", tracing::field::display(device.id));
-        Ok(Self { device, token })
+        Ok(Caller { device, token })
     }
+}
+
+fn refused() -> ApiError {
+    ApiError::new(ErrorCode::Unauthorized, "No valid device token came with the request.")
 }
 
 fn used() -> ApiError {
     ApiError::new(ErrorCode::Unauthorized, "The device token was used before.")
+}
+
+/// What an identity's tokens are checked with.
+#[derive(Debug)]
+pub(crate) struct Key {
+    public: String,
+    pos_server_id: PosServerId,
+    revoked: bool,
+}
+
+impl Key {
+    async fn read(state: &AppState, id: DeviceId) -> Result<Self, ApiError> {
+        let row = store::device::find(state.store.lone(), id).await?.ok_or_else(refused)?;
+        Ok(Self {
+            public: row.public_key,
+            pos_server_id: row.pos_server_id.into(),
+            revoked: row.revoked_at.is_some(),
+        })
+    }
+}
+
+/// The keys by which links were opened here: a thousand stores that come back in a second cost no look into the
+/// database. An identity's key is never another.
+#[derive(Debug, Default)]
+pub(crate) struct DeviceKeys(Mutex<HashMap<DeviceId, Arc<Key>>>);
+
+impl DeviceKeys {
+    fn get(&self, id: DeviceId) -> Option<Arc<Key>> {
+        self.lock().get(&id).cloned()
+    }
+
+    fn remember(&self, id: DeviceId, key: Key) {
+        self.lock().insert(id, Arc::new(key));
+    }
+
+    /// An identity was revoked.
+    pub(crate) fn forget(&self, id: DeviceId) {
+        self.lock().remove(&id);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<DeviceId, Arc<Key>>> {
+        // Each step on the map is complete in itself, so a panic elsewhere leaves it sound.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The ids of tokens that were used here: most that come again need not be looked for. Each is kept at least as long as its token could be accepted.

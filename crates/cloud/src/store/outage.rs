@@ -257,17 +257,26 @@ fn boots_of(row: &boots::Model) -> Boots {
     }
 }
 
-/// Notes that one boot follows another, and gives what that shows.
+/// What is known of stores' boots.
+pub(crate) async fn known_boots<C: ConnectionTrait>(
+    tx: &C,
+    ids: impl Iterator<Item = Uuid>,
+) -> Result<HashMap<Uuid, boots::Model>, StoreError> {
+    let rows = boots::Entity::find().filter(boots::Column::PosServerId.is_in(ids)).all(tx).await?;
+    Ok(rows.into_iter().map(|row| (row.pos_server_id, row)).collect())
+}
+
+/// Notes that one boot follows another, and gives what that shows. `known` is what was known of the store's before.
 pub(crate) async fn follow_boots<C: ConnectionTrait>(
     tx: &C,
     id: PosServerId,
     present: Option<Uuid>,
     next: BootId,
+    known: Option<&boots::Model>,
     now: DateTime<Utc>,
 ) -> Result<Boots, StoreError> {
     let Some(present) = present.map(BootId) else { return Ok(Boots::default()) };
-    let known = boots::Entity::find_by_id(id.0).one(tx).await?;
-    let before = known.as_ref().map(boots_of).unwrap_or_default();
+    let before = known.map(boots_of).unwrap_or_default();
     let after = before.follow(present, next, now);
     if after == before {
         return Ok(after);

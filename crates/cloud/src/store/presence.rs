@@ -1,34 +1,32 @@
 //! What stores tell of themselves: links, reports, signs of life. Each write names the session epoch that it
 //! belongs to, so that what an old session still says never overwrites what a newer one said.
 
+mod begin;
 #[cfg(test)]
 mod fencing;
+mod listed;
 mod reports;
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use sea_orm::sea_query::Expr;
+use sea_orm::sea_query::{Expr, ExprTrait, Value};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, QueryTrait, Set,
 };
 use serde_json::json;
-use tillwatch_protocol::ids::{BootId, DeviceId, PosServerId};
-use tillwatch_protocol::link::frame::Hello;
+use tillwatch_protocol::ids::PosServerId;
 use tillwatch_protocol::rest::pos_server::{Link, LinkState, OfflineCause, PosState};
 use uuid::Uuid;
 
-use crate::domain::hindsight::{Outage, looking_back};
 use crate::domain::pos_server::version_key;
 use crate::domain::presence::{self, Presence};
-use crate::domain::timeline::offline;
-use crate::store::entity::{devices, nodes, outlets, pos_servers};
+use crate::store::entity::{nodes, pos_servers};
 use crate::store::timeline::Following;
-use crate::store::{StoreError, backup, from_text, outage, timeline, to_text};
+use crate::store::{StoreError, from_text, to_text};
 
+pub(crate) use begin::{Arrival, Begun, begin};
 pub(crate) use reports::{Told, reports};
-
-use reports::report_columns;
 
 /// The longest text of a store's that is kept as it came, in characters.
 const MAX_TEXT: usize = 2000;
@@ -37,143 +35,46 @@ const MAX_WORD: usize = 64;
 /// How many ids one statement names.
 const CHUNK: usize = 500;
 
-/// A session that may begin.
-#[derive(Debug)]
-pub(crate) struct Begun {
-    /// The number that orders sessions.
-    pub epoch: i64,
-    /// The node that held the session before, if there was one.
-    pub before_on: Option<Uuid>,
-    /// The outlet's time zone.
-    pub time_zone: Option<String>,
-}
-
-/// Who comes where.
+/// How a session ended.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Arrival {
-    /// The node.
-    pub node: Uuid,
-    /// The store's identity.
-    pub device: DeviceId,
-    /// The POS server that it serves.
+pub(crate) struct Ending<'a> {
+    /// Whose.
     pub id: PosServerId,
+    /// Which session.
+    pub epoch: i64,
+    /// What the link is since.
+    pub presence: &'a Presence,
+    /// When it ended.
+    pub at: DateTime<Utc>,
+    /// When the connector was last heard.
+    pub heard_at: DateTime<Utc>,
 }
 
-/// Begins a session on a node: gives it the next epoch and writes what its hello said. `presence` says what the
-/// link is from now on. Nothing when the identity was revoked or the POS server removed meanwhile.
-pub(crate) async fn begin<C: ConnectionTrait>(
-    tx: &C,
-    Arrival { node, device, id }: Arrival,
-    hello: &Hello,
-    presence: &Presence,
-    now: DateTime<Utc>,
-    revision: i64,
-) -> Result<Option<Begun>, StoreError> {
-    let valid = devices::Entity::find_by_id(device.0)
-        .filter(devices::Column::RevokedAt.is_null())
-        .filter(devices::Column::PosServerId.eq(id.0))
-        .one(tx)
-        .await?;
-    if valid.is_none() {
-        return Ok(None);
-    }
-    let Some(before) = pos_servers::Entity::find_by_id(id.0).one(tx).await? else { return Ok(None) };
-    let epoch = before.session_epoch + 1;
-    let boots = outage::follow_boots(tx, id, before.boot_id, hello.boot_id, now).await?;
-    let mut row = link_columns(presence);
-    if presence.state == LinkState::Online
-        && let Some(evidence) = boots.evidence(hello.boot_id, now)
-    {
-        row.evidence = Set(json!([evidence]));
-    }
-    if before.link_state != to_text(&presence.state) {
-        row.link_since = Set(Some(now));
-    }
-    row.session_epoch = Set(epoch);
-    row.node_id = Set((presence.state == LinkState::Online).then_some(node));
-    row.last_seen_at = Set(Some(now));
-    row.boot_id = Set(Some(hello.boot_id.0));
-    let connector_version = clip(&hello.connector_version, MAX_WORD);
-    row.connector_version_key = Set(version_key(&connector_version));
-    row.connector_version = Set(Some(connector_version));
-    row.pos_state = Set(to_text(&PosState::Unknown));
-    if let Some(report) = &hello.report {
-        report_columns(&mut row, report, now);
-    }
-    if presence.state != LinkState::Online {
-        row.pos_state = Set(to_text(&PosState::Unknown));
-    }
-    row.revision = Set(revision);
-    let written = pos_servers::Entity::update_many()
-        .set(row)
-        .filter(pos_servers::Column::Id.eq(id.0))
-        .filter(pos_servers::Column::SessionEpoch.eq(before.session_epoch))
-        .exec(tx)
-        .await?;
-    if written.rows_affected != 1 {
-        return Ok(None);
-    }
-    if presence.state == LinkState::Online {
-        look_back(tx, &before, hello, now).await?;
-    }
-    if let Some(told) = hello.report.as_ref().and_then(|report| report.report.database.backups.as_ref()) {
-        backup::tell(tx, id, told, now).await?;
-    }
-    let outlet = outlets::Entity::find_by_id(before.outlet_id).one(tx).await?;
-    Ok(Some(Begun { epoch, before_on: before.node_id, time_zone: outlet.map(|outlet| outlet.time_zone) }))
-}
-
-/// Tells anew why a store was away, now that it is back and says since when it runs.
-async fn look_back<C: ConnectionTrait>(
-    tx: &C,
-    before: &pos_servers::Model,
-    hello: &Hello,
-    now: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    let Link { state: LinkState::Offline, since, last_seen_at, cause, confidence, evidence, .. } =
-        link(before)?
-    else {
-        return Ok(());
-    };
-    let (Some(since), Some(heard_at), Some(cause), Some(confidence), Some(boot_id)) =
-        (since, last_seen_at, cause, confidence, before.boot_id)
-    else {
-        return Ok(());
-    };
-    let outage = Outage { cause, confidence, evidence, heard_at, boot_id: BootId(boot_id) };
-    let Some(corrected) = looking_back(&outage, hello, now) else { return Ok(()) };
-    let truth = corrected.cause.unwrap_or(cause);
-    let mut params = offline(truth, corrected.confidence, &corrected.evidence);
-    if truth != cause {
-        params["first_cause"] = json!(cause);
-    }
-    timeline::amend(tx, PosServerId(before.id), since, params).await
-}
-
-/// Writes how a session ended that was last heard at `heard_at`, unless a newer one has begun.
+/// Writes how sessions of different stores ended, but for those that newer ones have followed.
 pub(crate) async fn end<C: ConnectionTrait>(
     tx: &C,
-    id: PosServerId,
-    epoch: i64,
-    presence: &Presence,
-    now: DateTime<Utc>,
-    heard_at: DateTime<Utc>,
+    endings: &[Ending<'_>],
     revision: i64,
 ) -> Result<(), StoreError> {
-    let mut row = link_columns(presence);
-    row.node_id = Set(None);
-    row.link_since = Set(Some(now));
-    row.last_seen_at = Set(Some(heard_at));
-    // Nobody is there to ask it.
-    row.pos_state = Set(to_text(&PosState::Unknown));
-    row.revision = Set(revision);
-    pos_servers::Entity::update_many()
-        .set(row)
-        .filter(pos_servers::Column::Id.eq(id.0))
-        .filter(pos_servers::Column::SessionEpoch.eq(epoch))
-        .filter(pos_servers::Column::LinkState.eq(to_text(&LinkState::Online)))
-        .exec(tx)
-        .await?;
+    use pos_servers::Column;
+    let columns = [
+        Column::LinkState,
+        Column::Cause,
+        Column::Confidence,
+        Column::Evidence,
+        Column::LinkSince,
+        Column::LastSeenAt,
+    ];
+    let row = |&Ending { id, epoch, presence, at, heard_at }: &Ending<'_>| {
+        listed::row(id, epoch, link_values(presence).into_iter().chain([at.into(), heard_at.into()]))
+    };
+    let mut update = listed::update(endings.iter().map(row).collect(), &[], &columns, revision);
+    update
+        .value(Column::NodeId, None::<Uuid>)
+        // Nobody is there to ask it.
+        .value(Column::PosState, to_text(&PosState::Unknown))
+        .and_where(Expr::col((pos_servers::Entity, Column::LinkState)).eq(to_text(&LinkState::Online)));
+    tx.execute(&update).await?;
     Ok(())
 }
 
@@ -436,6 +337,16 @@ fn link_columns(presence: &Presence) -> pos_servers::ActiveModel {
         evidence: Set(json!(presence.evidence)),
         ..Default::default()
     }
+}
+
+/// What a presence says for the state of a link, its cause, how sure that is, and what speaks for it.
+fn link_values(presence: &Presence) -> [Value; 4] {
+    [
+        to_text(&presence.state).into(),
+        presence.cause.map(|word| to_text(&word)).into(),
+        presence.confidence.map(|word| to_text(&word)).into(),
+        json!(presence.evidence).into(),
+    ]
 }
 
 fn clip(text: &str, max: usize) -> String {

@@ -10,8 +10,8 @@ mod thin;
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveTime, Utc};
-use sea_orm::sea_query::{Expr, ExprTrait, Query};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, Order, QueryFilter, QuerySelect, QueryTrait, Set};
+use sea_orm::sea_query::{Expr, ExprTrait, IntoIden, Query, TableRef, ValueTuple};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, Order, QueryFilter, QuerySelect, Set};
 use serde_json::{Value, json};
 use tillwatch_protocol::ids::PosServerId;
 use tillwatch_protocol::rest::timeline::TimelineKind;
@@ -62,11 +62,12 @@ async fn append_chunk<C: ConnectionTrait>(
         entries.iter().filter(|(_, entry)| entry.how == How::AddIfNew).map(|(id, _)| id.0).collect();
     let known = if doubtful.is_empty() { HashMap::new() } else { last_pos_codes(tx, &doubtful).await? };
     let mut rows = Vec::with_capacity(entries.len());
+    let mut amendments = Vec::new();
     for (id, entry) in entries {
         let mut params = entry.params;
         match entry.how {
             How::Amend => {
-                amend(tx, id, entry.at, json!(params)).await?;
+                amendments.push(Amendment { id, since: entry.at, params: json!(params) });
                 continue;
             }
             How::AddIfNew if known.get(&id.0) == Some(&entry.code) => continue,
@@ -90,6 +91,7 @@ async fn append_chunk<C: ConnectionTrait>(
             ..Default::default()
         });
     }
+    amend(tx, amendments).await?;
     if !rows.is_empty() {
         timeline::Entity::insert_many(rows).exec_without_returning(tx).await?;
     }
@@ -155,26 +157,55 @@ async fn last_pos_codes<C: ConnectionTrait>(
     Ok(known)
 }
 
-/// Tells anew why a link was lost at `since`.
-pub(crate) async fn amend<C: ConnectionTrait>(
-    tx: &C,
-    id: PosServerId,
-    since: DateTime<Utc>,
-    params: Value,
-) -> Result<(), StoreError> {
-    let outage = timeline::Entity::find()
+/// What is to be told anew of why a link was lost.
+#[derive(Debug)]
+pub(crate) struct Amendment {
+    /// Whose link.
+    pub id: PosServerId,
+    /// When it was lost.
+    pub since: DateTime<Utc>,
+    /// What is told from now on.
+    pub params: Value,
+}
+
+/// Tells anew why links were lost; where a timeline does not tell of it, nothing.
+pub(crate) async fn amend<C: ConnectionTrait>(tx: &C, amendments: Vec<Amendment>) -> Result<(), StoreError> {
+    if amendments.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<(Uuid, i64, DateTime<Utc>)> = timeline::Entity::find()
         .select_only()
+        .column(Column::PosServerId)
         .column_as(Column::Id.max(), "id")
-        .filter(Column::PosServerId.eq(id.0))
+        .column_as(Column::At.max(), "at")
+        .filter(Column::PosServerId.is_in(amendments.iter().map(|amendment| amendment.id.0)))
         .filter(Column::Kind.eq(to_text(&TimelineKind::Link)))
         .filter(Column::Code.eq("offline"))
-        .filter(Column::At.gte(since))
-        .into_query();
-    timeline::Entity::update_many()
-        .col_expr(Column::Params, Expr::value(params))
-        .filter(Column::Id.in_subquery(outage))
-        .exec(tx)
+        .group_by(Column::PosServerId)
+        .into_tuple()
+        .all(tx)
         .await?;
+    let last: HashMap<Uuid, (i64, DateTime<Utc>)> =
+        rows.into_iter().map(|(store, id, at)| (store, (id, at))).collect();
+    let rows: Vec<_> = amendments
+        .into_iter()
+        .filter_map(|Amendment { id, since, params }| {
+            let (entry, at) = last.get(&id.0)?;
+            (*at >= since).then(|| ValueTuple::Two((*entry).into(), params.into()))
+        })
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    // Both databases call the columns of such a list so.
+    let listed = |name: &'static str| Expr::col(("amended", name));
+    let mut update = Query::update();
+    update
+        .table(timeline::Entity)
+        .value(Column::Params, listed("column2"))
+        .from(TableRef::ValuesList(rows, "amended".into_iden()))
+        .and_where(Expr::col((timeline::Entity, Column::Id)).eq(listed("column1")));
+    tx.execute(&update).await?;
     Ok(())
 }
 

@@ -1,7 +1,10 @@
 //! Device tokens are used once, on whichever node, also when a process ends in between.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Set, TryInsertResult};
+use sea_orm::sea_query::{OnConflict, Query};
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
 use crate::store::entity::used_tokens;
@@ -16,26 +19,28 @@ pub(crate) struct Token {
     pub ends_at: DateTime<Utc>,
 }
 
-/// Uses a token up; false when it was used before.
-pub(crate) async fn spend<C: ConnectionTrait>(conn: &C, token: Token) -> Result<bool, StoreError> {
-    let row = used_tokens::ActiveModel { id: Set(token.id), ends_at: Set(token.ends_at) };
-    let written = used_tokens::Entity::insert(row)
-        .on_conflict_do_nothing_on([used_tokens::Column::Id])
-        .exec_without_returning(conn)
-        .await?;
-    Ok(matches!(written, TryInsertResult::Inserted(1..)))
-}
-
-/// Whether a token was used before.
-pub(crate) async fn is_spent<C: ConnectionTrait>(conn: &C, token: Token) -> Result<bool, StoreError> {
-    Ok(used_tokens::Entity::find_by_id(token.id).one(conn).await?.is_some())
+/// Uses tokens up; gives those that were not used before.
+pub(crate) async fn spend<C: ConnectionTrait>(
+    conn: &C,
+    tokens: impl IntoIterator<Item = Token>,
+) -> Result<HashSet<Uuid>, StoreError> {
+    let mut insert = Query::insert();
+    insert.into_table(used_tokens::Entity).columns([used_tokens::Column::Id, used_tokens::Column::EndsAt]);
+    for token in tokens {
+        insert.values_panic([token.id.into(), token.ends_at.into()]);
+    }
+    insert
+        .on_conflict(OnConflict::column(used_tokens::Column::Id).do_nothing().to_owned())
+        .returning_col(used_tokens::Column::Id);
+    let rows = conn.query_all(&insert).await?;
+    Ok(rows.iter().map(|row| row.try_get("", "id")).collect::<Result<_, _>>()?)
 }
 
 impl Store {
     /// Uses a token up by itself, without waiting for the disk; false when it was used before. A power failure
     /// may undo it, which takes longer than a token lives.
     pub(crate) async fn spend_token(&self, token: Token) -> Result<bool, StoreError> {
-        spend(&self.notes, token).await
+        Ok(spend(&self.notes, [token]).await?.contains(&token.id))
     }
 
     /// Forgets tokens that ended by themselves before this time.

@@ -11,6 +11,7 @@ use tillwatch_protocol::link::frame::{ByeReason, CloudFrame, ConnectorFrame, Sto
 use tillwatch_protocol::link::{MAX_FRAME_BYTES, close};
 use tillwatch_protocol::report::{ExchangeError, Report};
 use tillwatch_protocol::rest::pos_server::PosState;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::Message;
 
 use crate::support::{Cloud, hasty, hello, report};
@@ -345,8 +346,25 @@ async fn a_heartbeat_without_a_link_hints_at_a_blocked_websocket() {
 }
 
 #[tokio::test]
-async fn a_crowd_is_let_in_a_few_at_a_time_and_the_rest_told_when_to_come_back() {
+async fn a_crowd_is_let_in_a_few_at_a_time() {
     let cloud = Cloud::limited(hasty(), Limits { arrivals: 1, ..Limits::default() }).await;
+    let admin = cloud.admin().await;
+    let (first, second) = (cloud.enrolled("Riga").await, cloud.enrolled("Jelgava").await);
+
+    // The first one is in the door until it has said hello.
+    let mut line = first.line().await;
+    let mut next = std::pin::pin!(second.connect());
+    assert!(timeout(Duration::from_millis(200), &mut next).await.is_err(), "it waits");
+    assert_eq!(admin.status(&second).await["link"]["state"], "never_connected", "the API goes on");
+    line.say(&ConnectorFrame::Hello(hello())).await;
+    line.welcome_or_close().await.unwrap();
+    let _other = next.await;
+    admin.when(&second, link("online")).await;
+}
+
+#[tokio::test]
+async fn of_a_crowd_that_is_too_long_the_rest_is_told_when_to_come_back() {
+    let cloud = Cloud::limited(hasty(), Limits { arrivals: 1, queue: 0, ..Limits::default() }).await;
     let admin = cloud.admin().await;
     let (first, second) = (cloud.enrolled("Riga").await, cloud.enrolled("Jelgava").await);
 

@@ -1,5 +1,7 @@
 //! What is written together, and how each change is.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use sea_orm::{DatabaseTransaction, TransactionTrait};
 use tillwatch_protocol::exchange::Transaction;
@@ -29,7 +31,7 @@ pub(crate) enum Change {
     /// A session ended.
     End(PosServerId, Ended),
     /// A session wants to begin.
-    Begin(Box<Ask<Begin, Result<Begun, NotBegun>>>),
+    Begin(Box<Beginning>),
     /// A store moves one of its jobs; nothing when that has no effect.
     Job(Box<Ask<JobChange, Option<StoredJob>>>),
     /// A store was heard over HTTPS.
@@ -54,6 +56,9 @@ pub(crate) struct Begin {
     /// When it came.
     pub at: DateTime<Utc>,
 }
+
+/// A session that wants to begin, and what comes of it.
+pub(crate) type Beginning = Ask<Begin, Result<Begun, NotBegun>>;
 
 /// Why a session does not begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,26 +132,15 @@ impl<C, A> Ask<C, A> {
 }
 
 impl Change {
-    /// Writes it, and keeps the outcome for [`Change::answer`].
+    /// Writes it, and keeps the outcome for [`Change::answer`]. Those that [`Change::goes_with`] speaks of are written
+    /// by [`together`].
     async fn apply(&mut self, tx: &DatabaseTransaction, revision: i64) -> Result<(), StoreError> {
         match self {
             Self::Alive { ids, pos_answers, at } => {
                 presence::alive(tx, ids, *pos_answers, *at, revision).await?;
             }
-            Self::Report(..) => presence::reports(tx, &told(std::slice::from_ref(self)), revision).await?,
-            Self::End(id, Ended { epoch, presence, at, heard_at }) => {
-                presence::end(tx, *id, *epoch, presence, *at, *heard_at, revision).await?;
-            }
-            Self::Begin(ask) => {
-                let Begin { node, device, token, hello, presence, at } = &ask.what;
-                let Device { id, pos_server_id } = *device;
-                let arrival = Arrival { node: *node, device: id, id: pos_server_id };
-                ask.outcome = Some(if store::token::spend(tx, *token).await? {
-                    let begun = presence::begin(tx, arrival, hello, presence, *at, revision).await?;
-                    begun.ok_or(NotBegun::Revoked)
-                } else {
-                    Err(NotBegun::TokenUsed)
-                });
+            Self::Report(..) | Self::End(..) | Self::Begin(_) => {
+                together(tx, std::slice::from_mut(self), revision).await?;
             }
             Self::Job(ask) => {
                 let JobChange { of, id, change, at } = &ask.what;
@@ -170,6 +164,33 @@ impl Change {
             }
         }
         Ok(())
+    }
+
+    /// Whether both are written in one statement when they follow each other. Reports and ends are of different stores.
+    fn goes_with(&self, next: &Self) -> bool {
+        matches!(
+            (self, next),
+            (Self::Report(..), Self::Report(..))
+                | (Self::End(..), Self::End(..))
+                | (Self::Begin(_), Self::Begin(_))
+        )
+    }
+
+    fn told(&self) -> Option<Told<'_>> {
+        let Self::Report(id, Reported { epoch, report, at }) = self else { return None };
+        Some(Told { id: *id, epoch: *epoch, report, at: *at })
+    }
+
+    fn ending(&self) -> Option<presence::Ending<'_>> {
+        let Self::End(id, Ended { epoch, presence, at, heard_at }) = self else { return None };
+        Some(presence::Ending { id: *id, epoch: *epoch, presence, at: *at, heard_at: *heard_at })
+    }
+
+    fn beginning(&mut self) -> Option<&mut Beginning> {
+        match self {
+            Self::Begin(ask) => Some(ask),
+            _ => None,
+        }
     }
 
     /// Whose change this is, where it is that of one store.
@@ -211,33 +232,68 @@ pub(super) async fn write_together(store: &Store, changes: &mut Vec<Change>) -> 
     tx.commit().await
 }
 
-/// Writes changes in their order; reports that follow each other together.
+/// Writes changes in their order.
 async fn apply_all(
     tx: &DatabaseTransaction,
     changes: &mut [Change],
     revision: i64,
 ) -> Result<(), StoreError> {
-    let is_report = |change: &Change| matches!(change, Change::Report(..));
-    for alike in changes.chunk_by_mut(|one, next| is_report(one) && is_report(next)) {
+    for alike in changes.chunk_by_mut(Change::goes_with) {
         match alike {
             [change] => change.apply(tx, revision).await?,
-            reports => presence::reports(tx, &told(reports), revision).await?,
+            alike => together(tx, alike, revision).await?,
         }
     }
     Ok(())
 }
 
-/// The reports among changes.
-fn told(changes: &[Change]) -> Vec<Told<'_>> {
-    changes
+/// Writes changes that go with each other, and keeps their outcomes for [`Change::answer`].
+async fn together(tx: &DatabaseTransaction, alike: &mut [Change], revision: i64) -> Result<(), StoreError> {
+    let reports: Vec<_> = alike.iter().filter_map(Change::told).collect();
+    if !reports.is_empty() {
+        return presence::reports(tx, &reports, revision).await;
+    }
+    let endings: Vec<_> = alike.iter().filter_map(Change::ending).collect();
+    if !endings.is_empty() {
+        return presence::end(tx, &endings, revision).await;
+    }
+    let mut rest: Vec<_> = alike.iter_mut().filter_map(Change::beginning).collect();
+    while !rest.is_empty() {
+        // A store that comes twice begins its second session after its first.
+        let mut stores = HashSet::new();
+        let count = rest.iter().take_while(|ask| stores.insert(ask.what.device.pos_server_id)).count();
+        let later = rest.split_off(count);
+        begin(tx, &mut rest, revision).await?;
+        rest = later;
+    }
+    Ok(())
+}
+
+/// Begins sessions of different stores.
+async fn begin(
+    tx: &DatabaseTransaction,
+    asked: &mut [&mut Beginning],
+    revision: i64,
+) -> Result<(), StoreError> {
+    let unused = store::token::spend(tx, asked.iter().map(|ask| ask.what.token)).await?;
+    let may: Vec<_> = asked.iter().map(|ask| unused.contains(&ask.what.token.id)).collect();
+    let arrivals: Vec<_> = asked
         .iter()
-        .filter_map(|change| match change {
-            Change::Report(id, Reported { epoch, report, at }) => {
-                Some(Told { id: *id, epoch: *epoch, report, at: *at })
-            }
-            _ => None,
+        .zip(&may)
+        .filter(|(_, may)| **may)
+        .map(|(ask, _)| {
+            let Begin { node, device: Device { id: device, pos_server_id: id }, hello, presence, at, .. } =
+                &ask.what;
+            Arrival { node: *node, device: *device, id: *id, hello, presence, at: *at }
         })
-        .collect()
+        .collect();
+    let mut begun = presence::begin(tx, &arrivals, revision).await?.into_iter();
+    for (ask, may) in asked.iter_mut().zip(may) {
+        let outcome =
+            if may { begun.next().flatten().ok_or(NotBegun::Revoked) } else { Err(NotBegun::TokenUsed) };
+        ask.outcome = Some(outcome);
+    }
+    Ok(())
 }
 
 /// Puts right what ends of sessions are put down to, before they are written, and what was written of others
@@ -293,8 +349,9 @@ async fn follow(tx: &DatabaseTransaction, changes: &[Change]) -> Result<Followin
             Change::Alive { ids: alive, pos_answers, .. } => {
                 ids.extend(presence::changed_by_alive(tx, alive, *pos_answers).await?);
             }
-            // It brings nothing that a timeline tells.
+            // They bring nothing that a timeline tells.
             Change::Took(_) => {}
+            Change::Job(ask) if !matches!(ask.what.change, job::Change::Finish { .. }) => {}
             _ => ids.extend(change.whose()),
         }
     }

@@ -3,6 +3,8 @@
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
+use tillwatch_protocol::ids::BootId;
+use tillwatch_protocol::link::frame::Hello;
 
 use super::*;
 use crate::domain::presence::End;
@@ -51,16 +53,18 @@ async fn the_newest_session_decides_whatever_the_order() {
         let on = nodes[random.random_range(0..3)];
         match random.random_range(0..6) {
             0..2 => {
-                let arrival = Arrival { node: on, device, id };
-                let session = begin(&*tx, arrival, &hello, &Presence::online(), now, revision).await;
-                let epoch = session.unwrap().unwrap().epoch;
+                let presence = &Presence::online();
+                let arrival = Arrival { node: on, device, id, hello: &hello, presence, at: now };
+                let mut session = begin(&*tx, &[arrival], revision).await.unwrap();
+                let epoch = session.remove(0).unwrap().epoch;
                 begun.push(epoch);
                 standing = Standing::Online { epoch, node: on };
             }
             2..5 if !begun.is_empty() => {
                 let recent = begun.len().saturating_sub(4);
                 let ends = begun[random.random_range(recent..begun.len())];
-                end(&*tx, id, ends, &gone, now, now, revision).await.unwrap();
+                let ending = Ending { id, epoch: ends, presence: &gone, at: now, heard_at: now };
+                end(&*tx, &[ending], revision).await.unwrap();
                 if matches!(standing, Standing::Online { epoch, .. } if epoch == ends) {
                     standing = Standing::Offline;
                 }

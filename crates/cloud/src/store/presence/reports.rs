@@ -1,9 +1,9 @@
 //! Reports of stores, many in one statement.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
-use sea_orm::sea_query::{
-    Alias, Expr, ExprTrait, Func, IntoIden, Query, TableRef, UpdateStatement, Value, ValueTuple,
-};
+use sea_orm::sea_query::{Expr, ExprTrait, UpdateStatement, Value, ValueTuple};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, Set,
 };
@@ -13,7 +13,7 @@ use tillwatch_protocol::report::Report;
 use tillwatch_protocol::rest::pos_server::{LinkState, PosState};
 use uuid::Uuid;
 
-use super::{MAX_TEXT, MAX_WORD, clip};
+use super::{MAX_TEXT, MAX_WORD, clip, listed};
 use crate::domain::pos_server::version_key;
 use crate::store::entity::pos_servers;
 use crate::store::{StoreError, backup, to_text};
@@ -45,14 +45,16 @@ pub(crate) async fn reports<C: ConnectionTrait>(
     if !speaking.is_empty() {
         tx.execute(&update_from(&speaking, revision)).await?;
     }
-    for told in told {
-        if let Some(backups) = &told.report.report.database.backups
-            && goes_on(tx, told).await?
-        {
-            backup::tell(tx, told.id, backups, told.at).await?;
-        }
+    let with_backups = told.iter().filter(|told| told.report.report.database.backups.is_some());
+    if with_backups.clone().next().is_none() {
+        return Ok(());
     }
-    Ok(())
+    let present = present_ones(tx, with_backups.clone()).await?;
+    let backups: Vec<_> = with_backups
+        .filter(|told| present.contains(&(told.id.0, told.epoch)))
+        .filter_map(|told| Some((told.id, told.report.report.database.backups.as_ref()?, told.at)))
+        .collect();
+    backup::tell(tx, &backups).await
 }
 
 /// Whether the connector knows nothing but the state of its POS server.
@@ -78,11 +80,20 @@ async fn state_alone<C: ConnectionTrait>(tx: &C, told: &Told<'_>, revision: i64)
     Ok(())
 }
 
-/// Whether the session that reported is the present one.
-async fn goes_on<C: ConnectionTrait>(tx: &C, told: &Told<'_>) -> Result<bool, StoreError> {
-    let query = pos_servers::Entity::find().select_only().column(pos_servers::Column::Id);
-    let row: Option<Uuid> = query.filter(present(told)).into_tuple().one(tx).await?;
-    Ok(row.is_some())
+/// Those of the sessions that reported which are the present ones.
+async fn present_ones<'a, C: ConnectionTrait>(
+    tx: &C,
+    told: impl Iterator<Item = &'a Told<'a>> + Clone,
+) -> Result<HashSet<(Uuid, i64)>, StoreError> {
+    let rows: Vec<(Uuid, i64)> = pos_servers::Entity::find()
+        .select_only()
+        .columns([pos_servers::Column::Id, pos_servers::Column::SessionEpoch])
+        .filter(pos_servers::Column::Id.is_in(told.map(|told| told.id.0)))
+        .filter(pos_servers::Column::LinkState.eq(to_text(&LinkState::Online)))
+        .into_tuple()
+        .all(tx)
+        .await?;
+    Ok(rows.into_iter().collect())
 }
 
 /// The row of who reported, while the session goes on.
@@ -96,31 +107,15 @@ fn present(told: &Told<'_>) -> Condition {
 /// Updates the rows of POS servers from a list of what each told.
 fn update_from(told: &[&Told<'_>], revision: i64) -> UpdateStatement {
     use pos_servers::Column;
-    // Both databases call the columns of such a list so.
-    let listed = |number: usize| Expr::col((TOLD, Alias::new(format!("column{number}"))));
-    let column = |column: Column| Expr::col((pos_servers::Entity, column));
-    let mut update = Query::update();
-    update.table(pos_servers::Entity).value(Column::Revision, revision);
-    for (number, name) in (FIRST_TOLD..).zip(TOLD_COLUMNS) {
-        update.value(name, listed(number));
-    }
-    // Not every report tells these, and then they stay.
-    for (number, name) in [(3, Column::LastReportAt), (4, Column::Generation)] {
-        update.value(name, Func::coalesce([listed(number), column(name)]));
-    }
-    update
-        .from(TableRef::ValuesList(told.iter().map(|told| listed_row(told)).collect(), TOLD.into_iden()))
-        .and_where(column(Column::Id).eq(listed(1)))
-        .and_where(column(Column::SessionEpoch).eq(listed(2)))
-        .and_where(column(Column::LinkState).eq(to_text(&LinkState::Online)));
+    let rows = told.iter().map(|told| listed_row(told)).collect();
+    // Not every report tells these two, and then they stay.
+    let mut update =
+        listed::update(rows, &[Column::LastReportAt, Column::Generation], &TOLD_COLUMNS, revision);
+    update.and_where(Expr::col((pos_servers::Entity, Column::LinkState)).eq(to_text(&LinkState::Online)));
     update
 }
 
-/// The name of the list.
-const TOLD: &str = "told";
-/// Where in the list those columns begin that are always told,
-const FIRST_TOLD: usize = 5;
-/// and which they are.
+/// The columns that are always told.
 const TOLD_COLUMNS: [pos_servers::Column; 14] = {
     use pos_servers::Column as C;
     [
@@ -168,13 +163,11 @@ fn told_values(
     ]
 }
 
-/// A row of the list: whose, in which session, when the POS server last answered, the generation, and
-/// [`TOLD_COLUMNS`].
+/// A row of the list: when the POS server last answered, the generation, and [`TOLD_COLUMNS`].
 fn listed_row(&Told { id, epoch, report, at }: &Told<'_>) -> ValueTuple {
     let answered = (report.pos_state == PosState::Running).then_some(at);
-    let mut row = vec![id.0.into(), epoch.into(), answered.into(), report.report.database.generation.into()];
-    row.extend(told_values(report, at));
-    ValueTuple::Many(row)
+    let first = [answered.into(), report.report.database.generation.into()];
+    listed::row(id, epoch, first.into_iter().chain(told_values(report, at)))
 }
 
 /// What a report changes of a row.
