@@ -68,13 +68,15 @@ pub(crate) async fn end<C: ConnectionTrait>(
     let row = |&Ending { id, epoch, presence, at, heard_at }: &Ending<'_>| {
         listed::row(id, epoch, link_values(presence).into_iter().chain([at.into(), heard_at.into()]))
     };
-    let mut update = listed::update(endings.iter().map(row).collect(), &[], &columns, revision);
-    update
-        .value(Column::NodeId, None::<Uuid>)
-        // Nobody is there to ask it.
-        .value(Column::PosState, to_text(&PosState::Unknown))
-        .and_where(Expr::col((pos_servers::Entity, Column::LinkState)).eq(to_text(&LinkState::Online)));
-    tx.execute(&update).await?;
+    let rows = endings.iter().map(row).collect();
+    listed::update(tx, rows, (&[], &columns), revision, |update| {
+        update
+            .value(Column::NodeId, None::<Uuid>)
+            // Nobody is there to ask it.
+            .value(Column::PosState, to_text(&PosState::Unknown))
+            .and_where(Expr::col((pos_servers::Entity, Column::LinkState)).eq(to_text(&LinkState::Online)));
+    })
+    .await?;
     Ok(())
 }
 

@@ -32,6 +32,8 @@ use timeline::Column;
 const PER_DAY: i64 = 50;
 /// How many stores one statement names.
 const CHUNK: usize = 500;
+/// How many entries one statement adds at most: connections keep each size prepared.
+const INSERTED: usize = 32;
 /// How many earlier changes of a kind are not listed.
 const SKIPPED: &str = "skipped";
 
@@ -92,8 +94,10 @@ async fn append_chunk<C: ConnectionTrait>(
         });
     }
     amend(tx, amendments).await?;
-    if !rows.is_empty() {
+    while !rows.is_empty() {
+        let later = rows.split_off(rows.len().min(INSERTED));
         timeline::Entity::insert_many(rows).exec_without_returning(tx).await?;
+        rows = later;
     }
     Ok(())
 }

@@ -85,9 +85,8 @@ pub(crate) async fn begin<C: ConnectionTrait>(
     }
     if !rows.is_empty() {
         let count = rows.len() as u64;
-        let written =
-            tx.execute(&listed::update(rows, &[Column::LinkSince], &BEGIN_COLUMNS, revision)).await?;
-        if written.rows_affected() != count {
+        let columns: (&[_], &[_]) = (&[Column::LinkSince], &BEGIN_COLUMNS);
+        if listed::update(tx, rows, columns, revision, |_| {}).await? != count {
             return Err(StoreError::Damaged("the epochs of sessions".into()));
         }
     }

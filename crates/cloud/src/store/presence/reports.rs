@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use sea_orm::sea_query::{Expr, ExprTrait, UpdateStatement, Value, ValueTuple};
+use sea_orm::sea_query::{Expr, ExprTrait, Value, ValueTuple};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, Set,
 };
@@ -42,9 +42,13 @@ pub(crate) async fn reports<C: ConnectionTrait>(
     for told in silent {
         state_alone(tx, told, revision).await?;
     }
-    if !speaking.is_empty() {
-        tx.execute(&update_from(&speaking, revision)).await?;
-    }
+    let rows = speaking.into_iter().map(listed_row).collect();
+    let columns: (&[_], &[_]) = (&KEPT_COLUMNS, &TOLD_COLUMNS);
+    listed::update(tx, rows, columns, revision, |update| {
+        let state = Expr::col((pos_servers::Entity, pos_servers::Column::LinkState));
+        update.and_where(state.eq(to_text(&LinkState::Online)));
+    })
+    .await?;
     let with_backups = told.iter().filter(|told| told.report.report.database.backups.is_some());
     if with_backups.clone().next().is_none() {
         return Ok(());
@@ -104,17 +108,9 @@ fn present(told: &Told<'_>) -> Condition {
         .add(pos_servers::Column::LinkState.eq(to_text(&LinkState::Online)))
 }
 
-/// Updates the rows of POS servers from a list of what each told.
-fn update_from(told: &[&Told<'_>], revision: i64) -> UpdateStatement {
-    use pos_servers::Column;
-    let rows = told.iter().map(|told| listed_row(told)).collect();
-    // Not every report tells these two, and then they stay.
-    let mut update =
-        listed::update(rows, &[Column::LastReportAt, Column::Generation], &TOLD_COLUMNS, revision);
-    update.and_where(Expr::col((pos_servers::Entity, Column::LinkState)).eq(to_text(&LinkState::Online)));
-    update
-}
-
+/// Of what is told these two only if it is known.
+const KEPT_COLUMNS: [pos_servers::Column; 2] =
+    [pos_servers::Column::LastReportAt, pos_servers::Column::Generation];
 /// The columns that are always told.
 const TOLD_COLUMNS: [pos_servers::Column; 14] = {
     use pos_servers::Column as C;
