@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use tillwatch_protocol::ids::JobId;
-use tillwatch_protocol::link::frame::{CloudFrame, ConnectorFrame};
+use tillwatch_protocol::link::frame::CloudFrame;
 
 use crate::template::STORES;
 
@@ -97,7 +97,7 @@ impl Facts {
     }
 
     /// A store's line carries what its connector says.
-    pub(crate) fn store_said(&self, store: usize, _: &ConnectorFrame) {
+    pub(crate) fn store_said(&self, store: usize) {
         self.with(|happened| happened.stores[store].frames += 1);
     }
 

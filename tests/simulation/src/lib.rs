@@ -19,8 +19,8 @@
 //! a connector.
 //!
 //! What a seed fixes: every fault and wish, every loss, delay and replay on the lines, every key, id and jitter, and the
-//! order of all that the programs do. What it does not: which of two database connections that are asked at the same
-//! virtual moment answers first, as SQLite works on threads of its own. A seed that failed fails again nearly always.
+//! order of all that the programs do. What it does not: which of two database connections, or of two writes to files, that
+//! are asked at the same virtual moment answers first, as they work on threads of their own. A seed that failed fails again nearly always.
 //! Programs are killed while they wait for the network, their POS server or time, not within a write to a file or a
 //! transaction: those take no virtual time. It is for Linux, whose C library `clock` knows.
 

@@ -62,7 +62,7 @@ async fn carry(line: &Line, link: DuplexStream, epoch: &Cell<Option<i64>>) {
     let (from_store, to_store) = tokio::io::split(link);
     let (from_cloud, to_cloud) = wire.into_split();
     let up = forward(line, from_store, to_cloud, |frame: &ConnectorFrame| {
-        line.facts.store_said(line.store, frame);
+        line.facts.store_said(line.store);
         // What is said once a session would end it if it were said twice.
         !matches!(frame, ConnectorFrame::Hello(_) | ConnectorFrame::Bye { .. })
     });

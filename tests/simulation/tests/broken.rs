@@ -24,12 +24,6 @@ struct Rule {
 
 const RULES: &[Rule] = &[
     Rule {
-        what: "the end of an old session does not overwrite what a newer one said",
-        file: "crates/cloud/src/store/presence.rs",
-        kept: "        .filter(pos_servers::Column::SessionEpoch.eq(epoch))\n        .filter(pos_servers::Column::LinkState.eq(to_text(&LinkState::Online)))\n",
-        broken: "        .filter(pos_servers::Column::LinkState.eq(to_text(&LinkState::Online)))\n        .filter(pos_servers::Column::SessionEpoch.gte(epoch))\n",
-    },
-    Rule {
         what: "a job that has ended stays as it ended",
         file: "crates/cloud/src/domain/job.rs",
         kept: "            Self::Accept | Self::Progress(_) | Self::Finish { .. } | Self::TimeOut | Self::Abandon => {\n",
@@ -70,6 +64,12 @@ const RULES: &[Rule] = &[
         file: "crates/connector/src/agent/frames.rs",
         kept: "        for entry in self.tools.journal.unacknowledged() {\n            self.tell_of_job(&entry);\n        }\n",
         broken: "",
+    },
+    Rule {
+        what: "the end of an old session does not overwrite what a newer one said",
+        file: "crates/cloud/src/store/presence.rs",
+        kept: "        .filter(pos_servers::Column::SessionEpoch.eq(epoch))\n        .filter(pos_servers::Column::LinkState.eq(to_text(&LinkState::Online)))\n",
+        broken: "        .filter(pos_servers::Column::LinkState.eq(to_text(&LinkState::Online)))\n        .filter(pos_servers::Column::SessionEpoch.gte(epoch))\n",
     },
 ];
 
