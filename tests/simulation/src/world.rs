@@ -99,6 +99,8 @@ impl World<'_> {
             config.node_name = format!("node {number}");
             config.drain = DRAIN;
             config.patience = Patience {
+                // As seldom as the pings, so that the end of an old session on another node comes before it is sent away.
+                renew_every: Duration::from_secs(15),
                 sweep_every: Duration::from_secs(2),
                 expire_every: Duration::from_hours(1),
                 ..Patience::default()
