@@ -54,12 +54,6 @@ const RULES: &[Rule] = &[
         broken: "        if entry.outcome().is_some() {\n            files::write_atomic(&self.path(entry.order.id), &text, Access::Private)?;\n        }\n",
     },
     Rule {
-        what: "a new generation is on disk before anybody hears of it",
-        file: "crates/connector/src/generation.rs",
-        kept: "        let next = Known { generation, expecting: true, ..*known };\n        self.write(next)?;\n",
-        broken: "        let next = Known { generation, expecting: true, ..*known };\n",
-    },
-    Rule {
         what: "how a job ended is told until the cloud acknowledges it",
         file: "crates/connector/src/agent/frames.rs",
         kept: "        for entry in self.tools.journal.unacknowledged() {\n            self.tell_of_job(&entry);\n        }\n",
