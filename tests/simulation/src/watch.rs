@@ -35,7 +35,8 @@ pub(crate) fn install(database: &Path) -> rusqlite::Result<()> {
         "CREATE TABLE watched_jobs (n INTEGER PRIMARY KEY, id, state, kind);
          CREATE TRIGGER watch_new_job AFTER INSERT ON jobs
              BEGIN INSERT INTO watched_jobs (id, state, kind) VALUES (NEW.id, NEW.state, NEW.kind); END;
-         CREATE TRIGGER watch_job AFTER UPDATE OF state ON jobs WHEN OLD.state <> NEW.state
+         CREATE TRIGGER watch_job AFTER UPDATE ON jobs
+             WHEN OLD.state <> NEW.state OR OLD.finished_at IS NOT NEW.finished_at
              BEGIN INSERT INTO watched_jobs (id, state, kind) VALUES (NEW.id, NEW.state, NEW.kind); END;
          CREATE TABLE watched_links (n INTEGER PRIMARY KEY, id, epoch, before_epoch, generation, went_back_seconds);
          CREATE TRIGGER watch_link AFTER UPDATE ON pos_servers
