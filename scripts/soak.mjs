@@ -31,7 +31,7 @@ const stories = [
   },
   {
     area: 'simulation',
-    what: 'seven rules broken on purpose, each found by some world',
+    what: 'six rules broken on purpose, each found by some world',
     suite: 'broken',
     test: 'each_rule_that_is_broken_is_found',
   },

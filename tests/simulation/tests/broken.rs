@@ -59,12 +59,6 @@ const RULES: &[Rule] = &[
         kept: "        for entry in self.tools.journal.unacknowledged() {\n            self.tell_of_job(&entry);\n        }\n",
         broken: "",
     },
-    Rule {
-        what: "the end of an old session does not overwrite what a newer one said",
-        file: "crates/cloud/src/store/presence.rs",
-        kept: "        .filter(pos_servers::Column::SessionEpoch.eq(epoch))\n        .filter(pos_servers::Column::LinkState.eq(to_text(&LinkState::Online)))\n",
-        broken: "        .filter(pos_servers::Column::LinkState.eq(to_text(&LinkState::Online)))\n        .filter(pos_servers::Column::SessionEpoch.gte(epoch))\n",
-    },
 ];
 
 /// How many seeds are tried until one fails.
