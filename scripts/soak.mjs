@@ -23,6 +23,18 @@ const stories = [
     suite: 'logs_upload',
     test: 'a_part_arrives_over_a_line_that_is_cut_and_damages_pieces',
   },
+  {
+    area: 'simulation',
+    what: '10,000 worlds in which everything breaks that can',
+    suite: 'seeds',
+    test: 'no_job_is_lost_or_done_twice_whatever_breaks',
+  },
+  {
+    area: 'simulation',
+    what: 'six rules broken on purpose, each found by some world',
+    suite: 'broken',
+    test: 'each_rule_that_is_broken_is_found',
+  },
 ];
 
 const areas = [...new Set(stories.map((story) => story.area))];

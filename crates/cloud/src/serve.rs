@@ -12,12 +12,13 @@ use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, StatusCode, Version};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use axum::serve::{Listener, ListenerExt};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
@@ -29,6 +30,7 @@ use crate::http::address::Peer;
 use crate::metrics::Exposition;
 use crate::router::router;
 use crate::state::AppState;
+use crate::store::Store;
 use crate::tls;
 
 /// How long a connection may take for its TLS handshake.
@@ -61,8 +63,16 @@ impl Cloud {
             Some(address) => Some(Exposition::listen(address).await?),
             None => None,
         };
-        let state = AppState::open(config, shutdown).await?;
+        let store = Store::open(&config.data_dir, config.database_url.as_deref()).await?;
+        let state = AppState::open(store, config, shutdown).await?;
         Ok(Self { state, tls, metrics })
+    }
+
+    /// A cloud over a database that is open, without TLS and metrics: for a simulation, which has a network of its
+    /// own.
+    #[doc(hidden)]
+    pub async fn over(store: Store, config: Config, shutdown: CancellationToken) -> anyhow::Result<Self> {
+        Ok(Self { state: AppState::open(store, config, shutdown).await?, tls: None, metrics: None })
     }
 
     /// The address that clients use for a listener.
@@ -72,6 +82,18 @@ impl Cloud {
 
     /// Serves until the shutdown.
     pub async fn serve(self, listener: TcpListener) -> anyhow::Result<()> {
+        // Small answers must not wait for an acknowledgement.
+        self.serve_on(listener.tap_io(|stream| {
+            let _ = stream.set_nodelay(true);
+        }))
+        .await
+    }
+
+    /// Serves what comes in on any network until the shutdown.
+    pub async fn serve_on<L>(self, mut listener: L) -> anyhow::Result<()>
+    where
+        L: Listener<Addr = SocketAddr>,
+    {
         let Self { state, tls, metrics } = self;
         let node = &state.config.node_name;
         let address = listener.local_addr()?;
@@ -94,22 +116,12 @@ impl Cloud {
         loop {
             let (stream, peer) = tokio::select! {
                 () = &mut last_call => break,
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => (stream, Peer(peer.ip())),
-                    Err(error) => {
-                        // Out of file descriptors, most likely: some will come free.
-                        tracing::warn!(%error, "a connection could not be accepted");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                        continue;
-                    }
-                },
+                (stream, peer) = listener.accept() => (stream, Peer(peer.ip())),
             };
             let (app, tls, watcher) = (app.clone(), tls.clone(), connections.watcher());
             let (closing, admission) = (closing.clone(), state.admission.clone());
             let head = state.config.patience.head;
             tokio::spawn(async move {
-                // Small answers must not wait for an acknowledgement.
-                let _ = stream.set_nodelay(true);
                 let Some(tls) = tls else { return connection(stream, peer, app, watcher, head).await };
                 match closing.run_until_cancelled(handshake(&admission, &tls, stream)).await {
                     Some(Ok(stream)) => connection(stream, peer, app, watcher, head).await,
@@ -156,11 +168,14 @@ async fn part(State(shutdown): State<CancellationToken>, request: Request, next:
     response
 }
 
-async fn handshake(
+async fn handshake<S>(
     admission: &Admission,
     tls: &TlsAcceptor,
-    stream: TcpStream,
-) -> std::io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+    stream: S,
+) -> std::io::Result<tokio_rustls::server::TlsStream<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     tokio::time::timeout(PATIENCE, admission.in_turns(tls.accept(stream))).await?
 }
 

@@ -82,10 +82,13 @@ pub(crate) struct Shared {
 }
 
 impl AppState {
-    /// Opens what the configuration names.
-    pub(crate) async fn open(config: Config, shutdown: CancellationToken) -> anyhow::Result<Self> {
+    /// Opens what the configuration names besides the database.
+    pub(crate) async fn open(
+        store: Store,
+        config: Config,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<Self> {
         let sso = Providers::new(&config.sso)?;
-        let store = Store::open(&config.data_dir, config.database_url.as_deref()).await?;
         let cloud_id = store.cloud_id().await?;
         let refresh_key = RefreshKey::new(store.refresh_key().await?);
         let blobs = Blobs::open(config.archives.as_ref(), &config.data_dir).await?;

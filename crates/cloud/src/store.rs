@@ -58,6 +58,7 @@ use crate::tokens::hex;
 use entity::{meta, revision};
 pub use error::StoreError;
 pub(crate) use error::Trouble;
+pub use open::ShapePool;
 
 /// The advisory lock that every write on Postgres takes: "tillwatc" in ASCII.
 const WRITE_LOCK: i64 = 0x7469_6c6c_7761_7463;
@@ -76,7 +77,18 @@ pub struct Store {
 impl Store {
     /// Opens the database of a data dir, or at an address, and makes it when it is not there.
     pub async fn open(data_dir: &Path, url: Option<&str>) -> Result<Self, StoreError> {
-        let open::Connections { readers, writer, notes } = open::open(data_dir, url).await?;
+        Self::over(open::open(data_dir, url).await?).await
+    }
+
+    /// Opens the SQLite of a data dir with pools that `shape` may change: a simulation has to know when the database is
+    /// at work.
+    #[doc(hidden)]
+    pub async fn open_shaped(data_dir: &Path, shape: ShapePool) -> Result<Self, StoreError> {
+        Self::over(open::sqlite(data_dir, None, shape).await?).await
+    }
+
+    async fn over(connections: open::Connections) -> Result<Self, StoreError> {
+        let open::Connections { readers, writer, notes } = connections;
         let store = Self { readers, writer, notes, bus: Bus::new(0) };
         let tx = store.begin().await?;
         // Of several nodes that start at once one does it, and the others find it done.

@@ -12,6 +12,8 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use tillwatch_protocol::device::{BadKey, Identity, Signer};
 use tillwatch_protocol::error::{ErrorCode, Problem};
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
 use url::Url;
 
 use crate::proxy::{Proxies, ProxyAddress};
@@ -33,6 +35,9 @@ pub struct Transport {
     pub local: reqwest::Client,
     /// For the link.
     pub tls: Arc<rustls::ClientConfig>,
+    /// Who carries links instead of the system's network: a simulation that embeds the agent. It gets the far end of
+    /// each, and drops it when the cloud can't be reached.
+    pub carrier: Option<mpsc::Sender<DuplexStream>>,
     /// For both.
     pub(crate) proxies: Proxies,
 }
@@ -78,7 +83,7 @@ impl Transport {
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
-        Ok(Self { http, local, tls: Arc::new(tls), proxies })
+        Ok(Self { http, local, tls: Arc::new(tls), carrier: None, proxies })
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use backon::{ConstantBuilder, Retryable};
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sea_orm::sqlx::{ConnectOptions as _, Connection, Error as SqlxError};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 
@@ -40,6 +40,9 @@ pub(super) struct Connections {
     pub(super) notes: DatabaseConnection,
 }
 
+/// Changes how a pool of SQLite's is made.
+pub type ShapePool = fn(SqlitePoolOptions) -> SqlitePoolOptions;
+
 /// Opens the database of a data dir, or at an address. SQLite's is made when it is not there.
 pub(super) async fn open(data_dir: &Path, url: Option<&str>) -> Result<Connections, StoreError> {
     match url {
@@ -47,11 +50,15 @@ pub(super) async fn open(data_dir: &Path, url: Option<&str>) -> Result<Connectio
             postgres(url).await
         }
         Some(url) if !url.starts_with("sqlite:") => Err(StoreError::UnknownAddress),
-        url => sqlite(data_dir, url).await,
+        url => sqlite(data_dir, url, |pool| pool).await,
     }
 }
 
-async fn sqlite(data_dir: &Path, url: Option<&str>) -> Result<Connections, StoreError> {
+pub(super) async fn sqlite(
+    data_dir: &Path,
+    url: Option<&str>,
+    shape: ShapePool,
+) -> Result<Connections, StoreError> {
     // In an address `%` and `?` would mean something: the path goes in besides.
     let (url, file) = match url {
         None => ("sqlite://data-dir", Some(data_dir.join("tillwatch.sqlite3"))),
@@ -72,6 +79,7 @@ async fn sqlite(data_dir: &Path, url: Option<&str>) -> Result<Connections, Store
             .sqlx_logging(false)
             // A file does not hang up: to ask whether it is there costs each use as much as a small query.
             .test_before_acquire(false)
+            .map_sqlx_sqlite_pool_opts(shape)
             .map_sqlx_sqlite_opts(move |options| {
                 let options = match &file {
                     Some(file) => options.filename(file),

@@ -116,7 +116,10 @@ impl Agent {
             // The job says how it ends: past a certain point it is finished rather than canceled.
             job.cancel.cancel();
         } else if let Some(known) = self.tools.journal.get(id) {
-            self.tell_of_job(&known);
+            // Only how it ended: a cloud that hears of its acceptance would ask to cancel it once more, without end.
+            if let Some(outcome) = known.outcome() {
+                self.send(ConnectorFrame::JobFinished(outcome.clone()));
+            }
         } else {
             if self.canceled.len() >= REMEMBERED_CANCELS {
                 self.canceled.pop_first();

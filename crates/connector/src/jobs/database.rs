@@ -123,8 +123,9 @@ async fn move_away(job: &Job, step: &DatabaseStep, may_be_none: bool) -> Result<
     let (id, generation, job_id) = (step.backup_id, step.old_generation, job.order.id);
     let (moving, generations, new_generation) =
         (backups.clone(), job.tools.generation.clone(), step.new_generation);
+    let now = Utc::now();
     let moved = blocking(move || {
-        moving.move_away(id, generation, job_id, &originals, Utc::now())?;
+        moving.move_away(id, generation, job_id, &originals, now)?;
         generations.advance_to(new_generation)
     })
     .await;

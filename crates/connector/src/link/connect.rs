@@ -9,6 +9,7 @@ use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use tillwatch_protocol::error::{ErrorCode, Problem};
 use tillwatch_protocol::link::{MAX_FRAME_BYTES, SUBPROTOCOL};
+use tokio::io::DuplexStream;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -32,9 +33,11 @@ const UPGRADE_TIMEOUT: Duration = Duration::from_secs(20);
 const PROXY_TIMEOUT: Duration = Duration::from_secs(20);
 /// Frames are small and rare, and there may be thousands of links in one process.
 const BUFFER_BYTES: usize = 1024;
+/// What an embedding program that carries a link may leave unread.
+const CARRIED_BYTES: usize = 64 * 1024;
 
-/// A connection to the cloud; plain where a proxy of the operator's speaks TLS.
-pub(crate) type Stream = Either<TlsStream<TcpStream>, TcpStream>;
+/// A connection to the cloud; plain where a proxy of the operator's speaks TLS, or an embedding program carries it.
+pub(crate) type Stream = Either<TlsStream<TcpStream>, Either<TcpStream, DuplexStream>>;
 /// An upgraded connection.
 pub(super) type Socket = WebSocketStream<Stream>;
 
@@ -108,9 +111,15 @@ pub(crate) async fn probe_upgrade(client: &CloudClient) -> Result<(u16, Option<E
 
 /// Opens TCP and, for `https`, TLS to a cloud.
 pub(crate) async fn open_stream(base: &Url, transport: &Transport) -> Result<Stream, ConnectError> {
+    if let Some(carrier) = &transport.carrier {
+        let (near, far) = tokio::io::duplex(CARRIED_BYTES);
+        let nobody = |_| ConnectError::Unreachable("nobody carries links any more".into());
+        carrier.send(far).await.map_err(nobody)?;
+        return Ok(Either::Right(Either::Right(near)));
+    }
     let tcp = open_tcp(base, transport).await?;
     if base.scheme() == "http" {
-        return Ok(Either::Right(tcp));
+        return Ok(Either::Right(Either::Left(tcp)));
     }
     open_tls(base, &transport.tls, tcp).await.map(Either::Left)
 }

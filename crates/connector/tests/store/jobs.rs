@@ -61,6 +61,24 @@ async fn an_end_that_the_cloud_missed_is_told_again() {
 }
 
 #[tokio::test]
+async fn a_cancel_that_comes_too_late_is_answered_with_the_end_alone() {
+    let mut cloud = Cloud::start().await;
+    let _store = Store::start(&cloud).await;
+    let (mut session, _) = cloud.welcome().await;
+    let order = session.order(JobSpec::ExchangeNow {});
+    let end = session.finished(order.id).await;
+    // A cloud that knows of the end cancels what it hears was accepted: to say that again would never end.
+    session.send(CloudFrame::Cancel { id: order.id });
+    let answer = session
+        .find(|frame| match frame {
+            ConnectorFrame::JobAccepted { .. } | ConnectorFrame::JobFinished(_) => Some(frame),
+            _ => None,
+        })
+        .await;
+    assert_eq!(answer, ConnectorFrame::JobFinished(end));
+}
+
+#[tokio::test]
 async fn an_exchange_is_asked_for_and_its_outcome_told() {
     let mut cloud = Cloud::start().await;
     let store = Store::start(&cloud).await;
