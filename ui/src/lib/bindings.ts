@@ -1274,10 +1274,12 @@ index: number } |
 { op: "toggle"; 
 /**  Its place. */
 index: number } | 
-/**  The rows from the one that was last chosen by itself to this one, and no others. */
+/**  The rows from the one that was last chosen by itself to this one. */
 { op: "extend"; 
 /**  Its place. */
-index: number } | 
+index: number; 
+/**  Whether the others stay as they are, or no others are. */
+keep: boolean } | 
 /**  Everything that matches. */
 { op: "all" } | 
 /**  Nothing. */
