@@ -154,6 +154,15 @@ export const screens: Screen[] = [
     },
   },
   {
+    name: 'sign-in-certificate-by-date',
+    query: 'scenario=signed-out',
+    part: '.card',
+    go: async (app) => {
+      await signIn(app, 'expired');
+      await app.get('trust-certificate').waitFor();
+    },
+  },
+  {
     name: 'sign-in-certificate-changed',
     query: 'scenario=signed-out',
     part: '.card',

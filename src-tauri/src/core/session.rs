@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::Utc;
 use tillwatch_protocol::error::ErrorCode;
 use tillwatch_protocol::ids::UserId;
 use tillwatch_protocol::rest::session::{Me, Permission, Tokens};
@@ -412,7 +411,7 @@ impl Core {
         self.close_any_viewer();
         signed_in.downloads.close();
         signed_in.downloads.wait().await;
-        self.set_live(false, Utc::now());
+        self.set_live(false, self.now());
         // What was heard last is written while the rows are still this profile's.
         self.flush();
         Some(signed_in.cloud)

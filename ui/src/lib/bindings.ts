@@ -312,6 +312,10 @@ summary: GridSummary;
 changes: GridChanges | null; 
 /**  Where the store is that the keyboard is at. */
 cursor: Cursor | null } | 
+/**  The cloud's clock turned out to be another than this computer's, or the same again. */
+{ type: "clock"; 
+/**  By how many seconds it is ahead of this computer's, behind if negative; zero when they agree. */
+ahead_seconds: number } | 
 /**  The connection to the cloud changed. */
 { type: "connection"; 
 /**  What holds now. */

@@ -315,6 +315,9 @@ export class App {
     switch (event.type) {
       case 'grid':
         return this.takeSummary(event.summary, event.changes, event.cursor);
+      case 'clock':
+        this.clock.set(event.ahead_seconds);
+        return;
       case 'connection':
         this.connection = event.connection;
         return;
