@@ -185,7 +185,6 @@ export class App {
   async refresh(): Promise<void> {
     try {
       await this.backend.refresh();
-      await this.readOptions();
     } catch (thrown) {
       this.notices.error(thrown, m.action_refresh());
     }
@@ -304,11 +303,6 @@ export class App {
     for (const job of jobs) this.jobs.set(job.id, job);
     this.takeSummary(summary);
     await this.filters.restore(this.settings.query ?? noFilter);
-    await this.readOptions();
-  }
-
-  private async readOptions(): Promise<void> {
-    this.filters.options = await this.backend.outletOptions();
   }
 
   private take(event: AppEvent): void {
