@@ -324,7 +324,7 @@ export const screens: Screen[] = [
     part: '[role="listbox"]',
     go: async ({ get, page }) => {
       await get('filter-organization').click();
-      await page.getByRole('listbox').waitFor();
+      await page.getByRole('listbox').getByRole('option').nth(1).waitFor();
     },
   },
   {
