@@ -367,9 +367,7 @@ export class App {
     const [summary] = told;
     const before = this.grid.summary;
     this.grid.update(...told);
-    if (summary.total !== before.total) {
-      this.readOptions().catch((thrown) => this.notices.error(thrown, m.filter_organization()));
-    }
+    if (summary.total !== before.total) this.filters.readChosen();
     void this.readSelection();
   }
 

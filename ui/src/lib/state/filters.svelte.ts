@@ -115,9 +115,14 @@ export class Filters {
     if (period) this.unit = period.unit;
     this.problems = query.problems_only;
     this.search = query.search;
-    // By an id alone nobody can tell what is chosen.
-    if (query.chain_id !== null || query.outlet_id !== null) void this.readOptions();
-    return this.set(query);
+    const applied = this.set(query);
+    this.readChosen();
+    return applied;
+  }
+
+  /** What is filtered by has a name among the options; nobody can tell it by an id alone. */
+  readChosen(): void {
+    if (this.query.chain_id !== null || this.query.outlet_id !== null) void this.readOptions();
   }
 
   async readOptions(): Promise<void> {
