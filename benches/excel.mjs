@@ -4,6 +4,7 @@ import { mkdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { example, inFolder, interleaved, median, row, target } from '../scripts/lib/measure.mjs';
 import { run } from '../scripts/lib/run.mjs';
+import { webUi } from '../scripts/lib/setup.mjs';
 import { python } from '../tests/lib/python.mjs';
 
 const MIB = 2 ** 20;
@@ -15,7 +16,9 @@ const here = path.join(import.meta.dirname, 'excel');
 /** The rows of this area. */
 export async function measure() {
   if (process.platform !== 'linux') throw new Error('Excel is measured on Linux.');
-  const program = example('tillwatch', 'measure_excel');
+  // As the app is built for its own area: the crate is compiled once for both.
+  webUi();
+  const program = example('tillwatch', 'measure_excel', ['--features', 'custom-protocol']);
   const bin = python('xlsxwriter', ['XlsxWriter==3.2.9']);
   return inFolder(1024 * MIB, async (folder) => {
     const library = path.join(folder, 'with_libxlsxwriter');

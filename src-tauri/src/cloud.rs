@@ -5,11 +5,11 @@ mod admin;
 mod problem;
 mod tls;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use reqwest::header::{ACCEPT, IF_RANGE, RANGE};
+use chrono::{DateTime, SecondsFormat, Utc};
+use reqwest::header::{ACCEPT, DATE, IF_RANGE, RANGE};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -26,6 +26,7 @@ use tillwatch_protocol::rest::{MAX_LIMIT, Page};
 use url::Url;
 use uuid::Uuid;
 
+use crate::core::lock;
 use crate::error::{AppError, LocalCode};
 
 pub(crate) use tls::{fingerprint, hex};
@@ -35,9 +36,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a whole call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long events and archives may be silent. The cloud says something at least every 15 s.
-const SILENCE: Duration = Duration::from_mins(1);
-/// A token this near to its end is renewed first.
-const RENEW_BEFORE: TimeDelta = TimeDelta::seconds(30);
+const SILENCE: Duration = Duration::from_secs(35);
 /// How often a call that changes nothing twice is tried.
 const TRIES: u32 = 4;
 
@@ -46,8 +45,8 @@ const TRIES: u32 = 4;
 pub(crate) struct Cloud {
     base: Url,
     pin: Option<String>,
-    refused: Arc<Mutex<Option<String>>>,
-    http: Client,
+    refused: tls::Refused,
+    http: Mutex<Client>,
     tokens: tokio::sync::Mutex<Option<Held>>,
     /// Told each time the refresh token is renewed.
     keep: Box<dyn KeepToken>,
@@ -65,16 +64,13 @@ impl std::fmt::Debug for dyn KeepToken {
 
 /// The tokens of a session. An access token is missing after a start, when only the keychain's was there.
 struct Held {
-    access: Option<(String, DateTime<Utc>)>,
+    access: Option<String>,
     refresh: String,
 }
 
 impl From<&Tokens> for Held {
     fn from(tokens: &Tokens) -> Self {
-        Self {
-            access: Some((tokens.access_token.clone(), tokens.expires_at)),
-            refresh: tokens.refresh_token.clone(),
-        }
+        Self { access: Some(tokens.access_token.clone()), refresh: tokens.refresh_token.clone() }
     }
 }
 
@@ -93,18 +89,17 @@ impl Cloud {
         keep: impl Fn(&str) + Send + Sync + 'static,
     ) -> Result<Self, AppError> {
         let refused = Arc::default();
-        let config = tls::config(pin.clone(), Arc::clone(&refused))?;
-        let mut http = Client::builder()
-            .tls_backend_preconfigured(config)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(SILENCE)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("Tillwatch/", env!("CARGO_PKG_VERSION")));
-        if base.host().is_some_and(|host| address::is_loopback(&host)) {
-            http = http.no_proxy();
-        }
-        let http = http.build().map_err(|error| AppError::from(LocalCode::TlsFailed).detail(error))?;
+        let http = Mutex::new(client(&base, pin.as_ref(), &refused)?);
         Ok(Self { base, pin, refused, http, tokens: tokio::sync::Mutex::default(), keep: Box::new(keep) })
+    }
+
+    /// Has further calls make connections of their own: of those that are open it may be that nothing arrives on them
+    /// any more, after sleep or in another network, and nobody says so.
+    pub(crate) fn forget_connections(&self) {
+        match client(&self.base, self.pin.as_ref(), &self.refused) {
+            Ok(fresh) => *lock(&self.http) = fresh,
+            Err(error) => tracing::warn!(%error, detail = error.detail, "connections could not be forgotten"),
+        }
     }
 
     /// Its address.
@@ -272,12 +267,12 @@ impl Cloud {
 
     /// A call that is answered at once.
     fn call(&self, method: Method, path: &str) -> RequestBuilder {
-        self.http.request(method, self.url(path)).timeout(CALL_TIMEOUT)
+        lock(&self.http).request(method, self.url(path)).timeout(CALL_TIMEOUT)
     }
 
     /// A call whose answer takes as long as it takes.
     fn stream(&self, path: &str) -> RequestBuilder {
-        self.http.get(self.url(path))
+        lock(&self.http).get(self.url(path))
     }
 
     fn url(&self, path: &str) -> String {
@@ -314,12 +309,12 @@ impl Cloud {
         }
     }
 
-    /// An access token that is good, and not `refused`. Whoever comes while it is renewed waits for the same one.
+    /// An access token that is not `refused`: the cloud alone says which are good, as the clock here may be off.
+    /// Whoever comes while it is renewed waits for the same one.
     async fn access_token(&self, refused: Option<&str>) -> Result<String, AppError> {
         let mut tokens = self.tokens.lock().await;
         let Some(held) = tokens.as_ref() else { return Err(LocalCode::SessionEnded.into()) };
-        if let Some((access, expires_at)) = &held.access
-            && Utc::now() + RENEW_BEFORE < *expires_at
+        if let Some(access) = &held.access
             && refused != Some(access)
         {
             return Ok(access.clone());
@@ -347,11 +342,32 @@ impl Cloud {
     }
 
     fn unanswered(&self, error: &reqwest::Error) -> AppError {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let refused = lock(&self.refused).take();
         let host = self.base.host_str().unwrap_or_default();
         let is_loopback = self.base.host().is_some_and(|host| address::is_loopback(&host));
         problem::unanswered(error, host, is_loopback, refused, self.pin.as_deref())
     }
+}
+
+/// Makes connections to the cloud at `base`.
+fn client(base: &Url, pin: Option<&String>, refused: &tls::Refused) -> Result<Client, AppError> {
+    let config = tls::config(pin.cloned(), Arc::clone(refused))?;
+    let mut http = Client::builder()
+        .tls_backend_preconfigured(config)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(SILENCE)
+        .redirect(reqwest::redirect::Policy::none())
+        .user_agent(concat!("Tillwatch/", env!("CARGO_PKG_VERSION")));
+    if base.host().is_some_and(|host| address::is_loopback(&host)) {
+        http = http.no_proxy();
+    }
+    http.build().map_err(|error| AppError::from(LocalCode::TlsFailed).detail(error))
+}
+
+/// When the answer was given, by the cloud's clock and to the second. None when a proxy has left that out.
+pub(crate) fn answered_at(response: &Response) -> Option<DateTime<Utc>> {
+    let date = response.headers().get(DATE)?.to_str().ok()?;
+    DateTime::parse_from_rfc2822(date).ok().map(|at| at.to_utc())
 }
 
 /// Whether the same call may well succeed a little later.

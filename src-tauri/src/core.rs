@@ -23,8 +23,9 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use jobs::LogRequest;
 
 use crate::clipboard::Clipboard;
+use crate::clock::Clock;
 use crate::download::Downloads;
-use crate::error::AppError;
+use crate::error::{AppError, LocalCode};
 use crate::ipc::{
     AppEvent, Connection, ConnectionState, GridQuery, GridSummary, GridWindow, OutletOption, Row, SelectOp,
     Session,
@@ -50,6 +51,7 @@ pub(crate) struct Core {
     channel: Mutex<Option<Channel<AppEvent>>>,
     /// What went wrong before there was a window to tell.
     untold: Mutex<Vec<AppError>>,
+    clock: Clock,
     fleet: Mutex<Fleet>,
     grid_changed: Notify,
     /// The same, and the connection, for who looks at the stores as a whole.
@@ -80,6 +82,7 @@ impl Core {
             secrets,
             channel: Mutex::default(),
             untold: Mutex::default(),
+            clock: Clock::default(),
             fleet: Mutex::default(),
             grid_changed: Notify::new(),
             changed: Notify::new(),
@@ -106,6 +109,7 @@ impl Core {
     /// Makes `channel` the one that the core speaks on, and says what holds now.
     pub(crate) fn subscribe(&self, channel: Channel<AppEvent>) {
         *lock(&self.channel) = Some(channel);
+        self.emit(AppEvent::Clock { ahead_seconds: self.clock.ahead_seconds() });
         // Before the keychain has answered nobody knows who is signed in; it is told then.
         if *self.started.borrow() {
             self.emit(AppEvent::Session { session: lock(&self.session).clone() });
@@ -151,7 +155,7 @@ impl Core {
 
     /// Changes the grid's query.
     pub(crate) fn set_query(&self, query: &GridQuery) -> Result<GridSummary, AppError> {
-        let now = Utc::now();
+        let now = self.now();
         let mut fleet = self.fleet();
         fleet.set_query(query, now)?;
         Ok(fleet.summary(now))
@@ -159,12 +163,12 @@ impl Core {
 
     /// What the window shows around the grid.
     pub(crate) fn summary(&self) -> GridSummary {
-        self.fleet().summary(Utc::now())
+        self.fleet().summary(self.now())
     }
 
     /// The rows at these places.
     pub(crate) fn grid_window(&self, offset: u32, limit: u32) -> GridWindow {
-        self.fleet().window(offset, limit, Utc::now())
+        self.fleet().window(offset, limit, self.now())
     }
 
     /// Says which store the keyboard is at, so that it stays there when rows move.
@@ -179,7 +183,7 @@ impl Core {
 
     /// Changes the selection.
     pub(crate) fn select(&self, op: SelectOp) -> GridSummary {
-        let now = Utc::now();
+        let now = self.now();
         let mut fleet = self.fleet();
         fleet.select(op, now);
         fleet.summary(now)
@@ -187,7 +191,7 @@ impl Core {
 
     /// The selected rows.
     pub(crate) fn selected_rows(&self) -> Vec<Row> {
-        self.fleet().selected_rows(Utc::now())
+        self.fleet().selected_rows(self.now())
     }
 
     /// The choices of the Organization field.
@@ -218,12 +222,31 @@ impl Core {
             if connection.state == state {
                 return;
             }
-            *connection = Connection { state, since: Some(Utc::now()) };
+            *connection = Connection { state, since: Some(self.now()) };
             *connection
         };
         tracing::info!(state = ?connection.state, "connection");
         self.emit(AppEvent::Connection { connection });
         self.changed.notify_one();
+    }
+
+    /// The time, by the cloud's clock as far as it is known.
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// Takes the time that the cloud just told, and tells the window when it is not this computer's.
+    pub(crate) fn set_clock(&self, told: DateTime<Utc>) {
+        if !self.clock.set(told) {
+            return;
+        }
+        let ahead_seconds = self.clock.ahead_seconds();
+        tracing::warn!(ahead_seconds, "the cloud's clock differs from this computer's");
+        self.emit(AppEvent::Clock { ahead_seconds });
+        if ahead_seconds != 0 {
+            self.notice(LocalCode::ClockOff.into());
+        }
+        self.rows_changed();
     }
 
     /// Says that rows arrive by themselves, or did until `heard_at`.
@@ -238,7 +261,7 @@ impl Core {
         loop {
             self.grid_changed.notified().await;
             let (summary, changes, cursor) = {
-                let now = Utc::now();
+                let now = self.now();
                 let mut fleet = self.fleet();
                 (fleet.summary(now), fleet.changes(now), fleet.cursor(now))
             };

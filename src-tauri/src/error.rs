@@ -29,10 +29,13 @@ pub enum LocalCode {
     NoNetwork,
     /// Something answers at the address, but no Tillwatch cloud.
     NotACloud,
-    /// The system does not trust the cloud's certificate; carries `host` and `sha256`.
+    /// The system does not trust the cloud's certificate; carries `host` and `sha256`, and `by_date` when this computer's
+    /// clock says that it is not valid yet or no longer.
     CertificateUntrusted,
     /// The certificate is not the pinned one; carries `host`, `sha256` and `pinned`.
     CertificateChanged,
+    /// This computer's clock is off.
+    ClockOff,
     /// The text is no address of a cloud.
     InvalidAddress,
     /// TLS failed for another reason than trust.
@@ -82,6 +85,7 @@ impl LocalCode {
             Self::NotACloud => "not_a_cloud",
             Self::CertificateUntrusted => "certificate_untrusted",
             Self::CertificateChanged => "certificate_changed",
+            Self::ClockOff => "clock_off",
             Self::InvalidAddress => "invalid_address",
             Self::TlsFailed => "tls_failed",
             Self::SessionEnded => "session_ended",

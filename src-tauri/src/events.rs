@@ -2,6 +2,7 @@
 
 mod sse;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,8 @@ use tillwatch_protocol::rest::pos_server::Status;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::cloud::{Cloud, is_passing};
+use crate::clock::jumped;
+use crate::cloud::{Cloud, answered_at, is_passing};
 use crate::core::Core;
 use crate::error::{AppError, LocalCode};
 use crate::ipc::ConnectionState;
@@ -62,6 +64,8 @@ enum Ended {
     Closed,
     /// The cloud says that what came before does not add up to the present.
     Resync,
+    /// This computer slept, or its clock was set: what is open may be dead, and the time has to be asked for.
+    Jumped,
 }
 
 impl Follower {
@@ -69,6 +73,9 @@ impl Follower {
         loop {
             let mut heard_at = None;
             let ended = self.connect(&mut heard_at).await;
+            if matches!(ended, Ok(Ended::Jumped) | Err(_)) {
+                self.cloud.forget_connections();
+            }
             let Err(error) = self.settle(ended, heard_at) else {
                 tokio::time::sleep(rand::random_range(FIRST_WAIT / 8..FIRST_WAIT / 2)).await;
                 continue;
@@ -90,23 +97,28 @@ impl Follower {
             None => self.load().await?,
         };
         let response = self.cloud.events(after).await?;
+        if let Some(told) = answered_at(&response) {
+            self.core.set_clock(told);
+        }
         // After the stream is open, so that nothing falls between the two.
         self.core.reload_jobs(&self.cloud).await?;
         let mut bytes = response.bytes_stream();
         let mut parser = Parser::default();
-        *heard_at = Some(Utc::now());
         self.failures = 0;
         self.told = None;
-        self.core.set_live(true, Utc::now());
+        *heard_at = Some(self.core.now());
+        self.core.set_live(true, self.core.now());
         self.core.set_connection(ConnectionState::Live);
         self.core.resume_downloads();
         let mut still_true = tokio::time::interval(STILL_TRUE);
+        let mut jumped = pin!(jumped());
         loop {
             tokio::select! {
+                () = &mut jumped => return Ok(Ended::Jumped),
                 chunk = bytes.next() => {
                     let Some(chunk) = chunk else { return Ok(Ended::Closed) };
                     let chunk = chunk.map_err(|error| AppError::from(LocalCode::CloudUnreachable).detail(error))?;
-                    *heard_at = Some(Utc::now());
+                    *heard_at = Some(self.core.now());
                     for event in parser.feed(&chunk) {
                         if event.name == "resync" {
                             return Ok(Ended::Resync);
@@ -137,7 +149,7 @@ impl Follower {
         self.core.set_me(&me);
         let mut statuses = Vec::new();
         let mut page = self.cloud.statuses(None).await?;
-        let (revision, as_of) = (page.revision, Utc::now());
+        let (revision, as_of) = (page.revision, page.as_of);
         loop {
             statuses.append(&mut page.items);
             let Some(cursor) = page.next_cursor else { break };
@@ -202,7 +214,7 @@ impl Follower {
                 Ok(())
             }
             // A stream that broke may well come back at once; only a failure to do so is worth telling.
-            Ok(Ended::Closed) => Ok(()),
+            Ok(Ended::Closed | Ended::Jumped) => Ok(()),
             Err(error) if heard_at.is_some() && is_passing(&error) => Ok(()),
             Err(error) => Err(error),
         }
@@ -224,13 +236,14 @@ impl Follower {
         }
     }
 
-    /// Waits for the next try, which a wish for a reload brings on.
+    /// Waits for the next try, which a wish for a reload brings on, or the end of this computer's sleep.
     async fn wait(&mut self) {
         let most = FIRST_WAIT.saturating_mul(2_u32.saturating_pow(self.failures)).min(LONGEST_WAIT);
         self.failures = self.failures.saturating_add(1);
         let wait = rand::random_range(most / 4..=most);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
+            () = jumped() => self.cloud.forget_connections(),
             Some(done) = self.reloads.recv() => {
                 let loaded = self.load().await;
                 let _ = done.send(loaded.map(drop));

@@ -7,6 +7,7 @@
 mod bindings;
 mod cache;
 mod clipboard;
+mod clock;
 mod cloud;
 mod commands;
 mod core;

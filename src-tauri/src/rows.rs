@@ -6,8 +6,10 @@ mod access;
 mod entry;
 mod order;
 mod query;
+mod selection;
 #[cfg(test)]
 pub(crate) mod tests;
+mod watched;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,13 +23,9 @@ pub(crate) use access::Access;
 pub(crate) use entry::{Entry, Facts, Texts, to_evidence};
 
 use crate::error::AppError;
-use crate::ipc::{
-    Cursor, GridChanges, GridQuery, GridSummary, GridWindow, Only, OutletOption, PlacedRow, Row, SelectOp,
-};
+use crate::ipc::{Cursor, GridQuery, GridSummary, Only, OutletOption, Row};
 use query::{Query, is_counted};
-
-/// The most rows that one answer holds.
-pub(crate) const MAX_WINDOW: usize = 1000;
+use watched::Watched;
 
 /// The rows, the query, and what follows from them.
 #[derive(Debug, Default)]
@@ -51,23 +49,6 @@ pub(crate) struct Fleet {
     cursor: Option<Uuid>,
     /// The store that a range is selected from, for the same reason.
     anchor: Option<Uuid>,
-}
-
-/// The rows that the webview asked for last, as it knows them.
-#[derive(Debug)]
-struct Watched {
-    offset: usize,
-    limit: usize,
-    /// The version of the fleet that they were told at.
-    version: u32,
-    told: Vec<Told>,
-}
-
-/// A row as it was told.
-#[derive(Debug)]
-struct Told {
-    entry: Arc<Entry>,
-    selected: bool,
 }
 
 #[derive(Debug)]
@@ -249,47 +230,6 @@ impl Fleet {
         }
     }
 
-    /// The rows at these places of the current order, which are watched from now on: [`Self::changes`] tells what
-    /// becomes of them.
-    pub(crate) fn window(&mut self, offset: u32, limit: u32, now: DateTime<Utc>) -> GridWindow {
-        self.refresh(now);
-        let (offset, limit) = (offset as usize, (limit as usize).min(MAX_WINDOW));
-        let places = &self.view[self.places_on_screen(offset, limit)];
-        let rows = places.iter().map(|&place| self.to_row(place)).collect();
-        let told = places.iter().map(|&place| self.told(place)).collect();
-        self.watched = Some(Watched { offset, limit, version: self.version, told });
-        GridWindow { version: self.version, offset: offset.min(self.view.len()) as u32, rows }
-    }
-
-    /// What became of the watched rows since they were last told; none when none are watched.
-    pub(crate) fn changes(&mut self, now: DateTime<Utc>) -> Option<GridChanges> {
-        self.refresh(now);
-        let Watched { offset, limit, version: since, told: before } = self.watched.take()?;
-        let range = self.places_on_screen(offset, limit);
-        let first = range.start;
-        let told: Vec<Told> = self.view[range].iter().map(|&place| self.told(place)).collect();
-        let rows = told
-            .iter()
-            .enumerate()
-            .filter(|(nth, now)| {
-                let is_same =
-                    |before: &Told| Arc::ptr_eq(&before.entry, &now.entry) && before.selected == now.selected;
-                !before.get(*nth).is_some_and(is_same)
-            })
-            .map(|(nth, _)| PlacedRow {
-                index: (first + nth) as u32,
-                row: self.to_row(self.view[first + nth]),
-            })
-            .collect();
-        self.watched = Some(Watched { offset, limit, version: self.version, told });
-        Some(GridChanges { since, offset: offset as u32, limit: limit as u32, rows })
-    }
-
-    /// Nobody looks any more.
-    pub(crate) fn stop_watching(&mut self) {
-        self.watched = None;
-    }
-
     /// Puts the keyboard to a store, which it stays at when rows move.
     pub(crate) fn set_cursor(&mut self, id: Option<Uuid>) {
         self.cursor = id;
@@ -315,44 +255,6 @@ impl Fleet {
     /// Everything there is, in no order.
     pub(crate) fn entries(&self) -> Vec<Arc<Entry>> {
         self.slots.iter().map(|slot| Arc::clone(&slot.entry)).collect()
-    }
-
-    /// Changes the selection. Places beyond the end are passed over.
-    pub(crate) fn select(&mut self, op: SelectOp, now: DateTime<Utc>) {
-        self.refresh(now);
-        if let SelectOp::Only { index } | SelectOp::Toggle { index } = op {
-            self.anchor = self.view.get(index as usize).map(|&place| self.slots[place as usize].entry.id);
-        }
-        if !matches!(op, SelectOp::Toggle { .. }) {
-            self.slots.iter_mut().for_each(|slot| slot.selected = false);
-        }
-        let (from, to) = match op {
-            SelectOp::Only { index } | SelectOp::Toggle { index } => (index, index),
-            SelectOp::Extend { index } => {
-                let anchor = self.anchor.and_then(|id| self.index_of(id)).unwrap_or(index);
-                (anchor.min(index), anchor.max(index))
-            }
-            SelectOp::All => (0, u32::MAX),
-            SelectOp::None => (1, 0),
-        };
-        let end = (to as usize).saturating_add(1).min(self.view.len());
-        for &place in self.view.get(from as usize..end).unwrap_or_default() {
-            let slot = &mut self.slots[place as usize];
-            slot.selected = !slot.selected;
-        }
-        self.changed();
-    }
-
-    /// The first [`MAX_WINDOW`] selected rows in the current order.
-    pub(crate) fn selected_rows(&mut self, now: DateTime<Utc>) -> Vec<Row> {
-        self.refresh(now);
-        self.selected().take(MAX_WINDOW).map(|place| self.to_row(place)).collect()
-    }
-
-    /// Everything that is selected, in the current order.
-    pub(crate) fn selected_entries(&mut self, now: DateTime<Utc>) -> Vec<Arc<Entry>> {
-        self.refresh(now);
-        self.selected().map(|place| Arc::clone(&self.slots[place as usize].entry)).collect()
     }
 
     /// Everything that matches, in the current order.
@@ -423,24 +325,10 @@ impl Fleet {
         self.version = self.version.wrapping_add(1);
     }
 
-    fn selected(&self) -> impl Iterator<Item = u32> {
-        self.view.iter().copied().filter(|&place| self.slots[place as usize].selected)
-    }
-
     /// Where a store is in the current order; none when it does not match.
     fn index_of(&self, id: Uuid) -> Option<u32> {
         let place = *self.places.get(&id)?;
         self.view.iter().position(|&other| other == place).map(|index| index as u32)
-    }
-
-    fn places_on_screen(&self, offset: usize, limit: usize) -> std::ops::Range<usize> {
-        let start = offset.min(self.view.len());
-        start..start.saturating_add(limit).min(self.view.len())
-    }
-
-    fn told(&self, place: u32) -> Told {
-        let Slot { entry, selected, .. } = &self.slots[place as usize];
-        Told { entry: Arc::clone(entry), selected: *selected }
     }
 
     fn to_row(&self, place: u32) -> Row {

@@ -198,6 +198,23 @@ test('the menu of a row is the same by its button, by the right button and by th
   expect(await items()).toEqual(byButton);
 });
 
+test('Shift and a click select a range, Ctrl besides one more', async () => {
+  const app = await open('scenario=demo');
+  const selected = () =>
+    app.page
+      .locator('[role=row][aria-selected=true]')
+      .evaluateAll((rows) =>
+        rows.map((row) => Number((row as HTMLElement).dataset['index'])).sort((a, b) => a - b),
+      );
+  await app.row(1).click();
+  await app.row(2).click({ modifiers: ['Shift'] });
+  await app.row(5).click({ modifiers: ['Control'] });
+  await app.row(7).click({ modifiers: ['Control', 'Shift'] });
+  await eventually(async () => expect(await selected()).toEqual([1, 2, 5, 6, 7]));
+  await app.row(6).click({ modifiers: ['Shift'] });
+  await eventually(async () => expect(await selected()).toEqual([5, 6]));
+});
+
 test('Shift and Space select the row, Shift and Ctrl with End all to the last', async () => {
   const app = await open('scenario=demo');
   const selected = (n: number) =>

@@ -154,6 +154,15 @@ export const screens: Screen[] = [
     },
   },
   {
+    name: 'sign-in-certificate-by-date',
+    query: 'scenario=signed-out',
+    part: '.card',
+    go: async (app) => {
+      await signIn(app, 'expired');
+      await app.get('trust-certificate').waitFor();
+    },
+  },
+  {
     name: 'sign-in-certificate-changed',
     query: 'scenario=signed-out',
     part: '.card',
@@ -315,7 +324,7 @@ export const screens: Screen[] = [
     part: '[role="listbox"]',
     go: async ({ get, page }) => {
       await get('filter-organization').click();
-      await page.getByRole('listbox').waitFor();
+      await page.getByRole('listbox').getByRole('option').nth(1).waitFor();
     },
   },
   {

@@ -297,6 +297,18 @@ describe('without the cloud', () => {
   });
 });
 
+test('where the clock of this computer is wrong, times go by the cloud’s', async () => {
+  const app = await open('scenario=still');
+  const synced = () => app.row(1).locator('.col-last_success_at').textContent();
+  expect(await synced()).toMatch(/just now|min ago/);
+  await app.page.evaluate(() => window.tillwatchMock?.emit({ type: 'clock', ahead_seconds: 2 * 86_400 }));
+  await eventually(async () => expect(await synced()).toContain('2 days ago'));
+  await app.row(1).click();
+  await app.get('action-retrieve-logs').click();
+  const until = Date.parse(`${await app.get('logs-to').inputValue()}Z`);
+  expect(Math.round((until - Date.now()) / 86_400_000)).toBe(2);
+});
+
 describe('details', () => {
   test('say what is wrong and what helps, and help', async () => {
     const app = await open('scenario=demo&pace=10');

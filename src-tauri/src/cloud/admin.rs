@@ -14,6 +14,7 @@ use tillwatch_protocol::rest::session::Session;
 use tillwatch_protocol::rest::{MAX_LIMIT, Page};
 
 use super::Cloud;
+use crate::core::lock;
 use crate::error::AppError;
 
 /// How long an import may take: a large one is written in one transaction.
@@ -128,7 +129,7 @@ impl Cloud {
     pub(crate) async fn import_fleet(&self, file: &[u8], is_json: bool) -> Result<FleetImported, AppError> {
         let kind = if is_json { "application/json" } else { "text/csv" };
         self.read_with_session(|| {
-            self.http
+            lock(&self.http)
                 .post(self.url("admin/fleet/import"))
                 .timeout(IMPORT_TIMEOUT)
                 .header(CONTENT_TYPE, kind)

@@ -8,6 +8,7 @@ use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use serde_json::{Map, Value};
 use tillwatch_protocol::error::ErrorCode;
 
+use super::tls::Refusal;
 use crate::error::{AppError, LocalCode};
 
 /// A problem document, read leniently: a newer cloud may know more codes.
@@ -73,23 +74,26 @@ fn insert(error: &mut AppError, name: String, value: Value) {
     error.params.insert(name, text);
 }
 
-/// Why a request got no answer. `refused` is the fingerprint of a certificate that was refused meanwhile.
+/// Why a request got no answer. `refused` is the certificate that was refused meanwhile.
 pub(super) fn unanswered(
     error: &reqwest::Error,
     host: &str,
     is_loopback: bool,
-    refused: Option<String>,
+    refused: Option<Refusal>,
     pin: Option<&str>,
 ) -> AppError {
     if error.is_decode() {
         return AppError::from(LocalCode::NotACloud).detail(plain(error));
     }
     if error.is_connect()
-        && let Some(sha256) = refused
+        && let Some(Refusal { sha256, by_date }) = refused
     {
         let code =
             if pin.is_some() { LocalCode::CertificateChanged } else { LocalCode::CertificateUntrusted };
-        let error = AppError::from(code).param("host", host).param("sha256", sha256);
+        let mut error = AppError::from(code).param("host", host).param("sha256", sha256);
+        if by_date {
+            error = error.param("by_date", by_date);
+        }
         return match pin {
             Some(pin) => error.param("pinned", pin),
             None => error,

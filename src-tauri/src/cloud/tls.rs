@@ -1,6 +1,6 @@
 //! Which certificates are good: those the system trusts, or exactly the one that the user pinned.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -8,10 +8,20 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureSch
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use sha2::{Digest, Sha256};
 
+use crate::core::lock;
 use crate::error::{AppError, LocalCode};
 
-/// The fingerprint of a certificate that was refused last.
-pub(super) type Refused = Arc<Mutex<Option<String>>>;
+/// The certificate that was refused last.
+pub(super) type Refused = Arc<Mutex<Option<Refusal>>>;
+
+/// A certificate that was refused.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    /// Its fingerprint.
+    pub(super) sha256: String,
+    /// Whether that is for its dates: by this computer's clock it is not valid yet, or no longer.
+    pub(super) by_date: bool,
+}
 
 /// A configuration that trusts what `pin` says, and puts what it refuses into `refused`.
 pub(super) fn config(pin: Option<String>, refused: Refused) -> Result<ClientConfig, AppError> {
@@ -73,8 +83,8 @@ impl ServerCertVerifier for Verifier {
                 Err(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
             }
         };
-        if verified.is_err() {
-            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(sha256);
+        if let Err(error) = &verified {
+            *lock(&self.refused) = Some(Refusal { sha256, by_date: is_by_date(error) });
         }
         verified
     }
@@ -100,6 +110,12 @@ impl ServerCertVerifier for Verifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
+}
+
+fn is_by_date(error: &rustls::Error) -> bool {
+    use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
+    let rustls::Error::InvalidCertificate(why) = error else { return false };
+    matches!(why, Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. })
 }
 
 /// Lower-case hexadecimal.

@@ -3,8 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::Utc;
-
 use super::session::Held;
 use super::{Core, lock};
 use crate::download::{self, Pending};
@@ -86,7 +84,7 @@ impl Core {
     pub(crate) async fn copy_selection(self: &Arc<Self>, request: CopyRequest) -> Result<u32, AppError> {
         let core = Arc::clone(self);
         let copying = tokio::task::spawn_blocking(move || {
-            let entries = core.fleet().selected_entries(Utc::now());
+            let entries = core.fleet().selected_entries(core.now());
             if !entries.is_empty() {
                 core.clipboard.write(export::tabbed(&request, &entries))?;
             }
@@ -114,7 +112,7 @@ impl Core {
         let sheet = {
             let session = lock(&self.session).clone();
             let connection = self.connection();
-            export::Sheet::new(&mut self.fleet(), request, session, connection, Utc::now())
+            export::Sheet::new(&mut self.fleet(), request, session, connection, self.now())
         };
         let rows = sheet.rows();
         let target = path.clone();

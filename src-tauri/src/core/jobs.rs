@@ -56,7 +56,7 @@ impl Core {
                 .param("max", wire::MAX_LOG_BYTES));
         }
         let queue_for = match (request.when_offline, request.wait_until) {
-            (WhenOffline::Queue, Some(until)) => Some(wait(until, Utc::now())?),
+            (WhenOffline::Queue, Some(until)) => Some(wait(until, self.now())?),
             _ => None,
         };
         let cloud = self.current_cloud()?;

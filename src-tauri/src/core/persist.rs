@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::Utc;
 use tillwatch_protocol::rest::session::Me;
 use tokio::sync::Notify;
 use url::Url;
@@ -111,7 +110,7 @@ impl Core {
 
     /// Writes what waits, now. Blocks.
     pub(crate) fn flush(&self) {
-        let Some(as_of) = self.fleet().as_of(Utc::now()) else { return };
+        let Some(as_of) = self.fleet().as_of(self.now()) else { return };
         let mut cache = lock(&self.persist.cache);
         let Some((path, open)) = cache.as_mut() else { return };
         let (changed, removed) = {

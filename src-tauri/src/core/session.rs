@@ -3,7 +3,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::Utc;
 use tillwatch_protocol::error::ErrorCode;
 use tillwatch_protocol::ids::UserId;
 use tillwatch_protocol::rest::session::{Me, Permission, Tokens};
@@ -19,7 +18,7 @@ use crate::cloud::{Cloud, address, fingerprint};
 use crate::error::{AppError, LocalCode};
 use crate::events;
 use crate::ipc::{AppEvent, ConnectionState, Profile, Session, SessionState, UserSession};
-use crate::rows::Access;
+use crate::rows::{Access, Fleet};
 use crate::secrets::Secrets;
 
 /// How long the window waits for the keychain, which may ask the user something, before it goes on without.
@@ -63,14 +62,28 @@ impl Core {
             self.started.send_replace(true);
             return;
         };
-        self.adopt_cache(&profile);
-        let me = self.show_kept(&profile);
+        // Beside the making of the window: whoever asks for the rows meanwhile waits for them.
+        let (locking, locked) = std::sync::mpsc::channel();
+        let (core, of) = (Arc::clone(self), profile.clone());
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut fleet = core.fleet();
+            let _ = locking.send(());
+            core.adopt_cache(&of);
+            core.show_kept(&mut fleet, &of)
+        });
+        let _ = locked.recv();
         let core = Arc::clone(self);
         tokio::spawn(async move {
+            let read = async {
+                reading.await.unwrap_or_else(|error| {
+                    tracing::error!(%error, "reading the cache failed");
+                    None
+                })
+            };
             let turn = core.turn.lock().await;
             // Somebody may have been faster at the keyboard.
             if lock(&core.signed_in).is_none() {
-                core.resume(profile, me).await;
+                core.resume(profile, read).await;
             }
             drop(turn);
             core.started.send_replace(true);
@@ -149,8 +162,8 @@ impl Core {
         self.stop().await;
         self.preferences.use_profile(profile.clone())?;
         self.forget_shown();
-        let me = self.show_kept(&profile);
-        self.resume(profile, me).await;
+        let me = self.show_kept(&mut self.fleet(), &profile);
+        self.resume(profile, std::future::ready(me)).await;
         Ok(lock(&self.session).clone())
     }
 
@@ -308,10 +321,9 @@ impl Core {
     }
 
     /// Shows the last known rows of a profile, and tells of whom they are; none when there are none.
-    fn show_kept(&self, profile: &Profile) -> Option<Me> {
+    fn show_kept(&self, fleet: &mut Fleet, profile: &Profile) -> Option<Me> {
         let kept = self.open_cache(profile).filter(|kept| kept.url.as_str() == profile.url);
         let me = kept.map(|kept| {
-            let mut fleet = self.fleet();
             fleet.set_access(Access::from(&kept.me));
             fleet.restore(kept.entries, kept.texts, kept.as_of);
             kept.me
@@ -321,9 +333,9 @@ impl Core {
     }
 
     /// Goes on with the session of a profile, if its token was kept.
-    async fn resume(self: &Arc<Self>, profile: Profile, me: Option<Me>) {
+    async fn resume(self: &Arc<Self>, profile: Profile, me: impl Future<Output = Option<Me>>) {
         let Some(url) = profile.address() else { return };
-        let token = self.kept_token(&url, &profile.email).await;
+        let (token, me) = tokio::join!(self.kept_token(&url, &profile.email), me);
         match (token, self.cloud(&url, &profile.email)) {
             (Some(token), Ok(cloud)) => {
                 cloud.resume(token).await;
@@ -383,7 +395,7 @@ impl Core {
     fn take_place(&self, profile: &Profile, url: &Url, me: &Me) {
         if lock(&self.session).profile.as_ref() != Some(&profile.id) {
             self.forget_shown();
-            self.show_kept(profile);
+            self.show_kept(&mut self.fleet(), profile);
         }
         self.claim_cache(profile, url, me);
         self.fleet().set_access(Access::from(me));
@@ -412,7 +424,7 @@ impl Core {
         self.close_any_viewer();
         signed_in.downloads.close();
         signed_in.downloads.wait().await;
-        self.set_live(false, Utc::now());
+        self.set_live(false, self.now());
         // What was heard last is written while the rows are still this profile's.
         self.flush();
         Some(signed_in.cloud)

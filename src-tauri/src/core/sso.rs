@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
 use tillwatch_protocol::error::ErrorCode;
 use tillwatch_protocol::rest::session::{SsoFinish, SsoStarted};
 use tokio_util::sync::CancellationToken;
@@ -15,6 +14,10 @@ use crate::cloud::address;
 use crate::error::{AppError, LocalCode};
 use crate::ipc::{Session, SsoProvider, SsoTry, SsoWords};
 use crate::loopback::Loopback;
+
+/// How long a browser is waited for: as long as the cloud lets a try last. When exactly that is over the cloud says by its
+/// own clock.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// A try that waits for its user.
 pub(super) struct Pending {
@@ -63,10 +66,9 @@ impl Core {
         let Some(Pending { url, provider, started, state, loopback, given_up }) = pending else {
             return Err(ErrorCode::SsoExpired.into());
         };
-        let left = (started.expires_at - Utc::now()).to_std().unwrap_or(Duration::ZERO);
         let brought = tokio::select! {
             () = given_up.cancelled() => return Err(LocalCode::SsoCanceled.into()),
-            brought = tokio::time::timeout(left, loopback.answer(&state)) => match brought {
+            brought = tokio::time::timeout(PATIENCE, loopback.answer(&state)) => match brought {
                 Ok(Ok(brought)) => brought,
                 Ok(Err(error)) => return Err(AppError::bug("the browser could not be listened to", &error)),
                 Err(_) => return Err(ErrorCode::SsoExpired.into()),

@@ -1,6 +1,7 @@
 //! The core against a cloud of its own: real sockets, a real cache, no window.
 
 mod admin;
+mod away;
 mod cloud;
 mod downloads;
 mod profiles;

@@ -328,10 +328,12 @@ pub enum SelectOp {
         /// Its place.
         index: u32,
     },
-    /// The rows from the one that was last chosen by itself to this one, and no others.
+    /// The rows from the one that was last chosen by itself to this one.
     Extend {
         /// Its place.
         index: u32,
+        /// Whether the others stay as they are, or no others are.
+        keep: bool,
     },
     /// Everything that matches.
     All,

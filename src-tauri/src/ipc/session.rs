@@ -283,6 +283,11 @@ pub enum AppEvent {
         /// Where the store is that the keyboard is at.
         cursor: Option<Cursor>,
     },
+    /// The cloud's clock turned out to be another than this computer's, or the same again.
+    Clock {
+        /// By how many seconds it is ahead of this computer's, behind if negative; zero when they agree.
+        ahead_seconds: i32,
+    },
     /// The connection to the cloud changed.
     Connection {
         /// What holds now.

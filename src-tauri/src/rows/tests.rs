@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::ipc::{Highlight, LinkState, PosState, Sort};
+use crate::ipc::{Highlight, LinkState, PosState, SelectOp, Sort};
 
 fn now() -> DateTime<Utc> {
     "2026-11-21T12:00:00Z".parse().unwrap()
@@ -149,7 +149,7 @@ fn several_columns_order_and_missing_values_are_last() {
 fn the_selection_follows_the_order_and_never_hides() {
     let mut fleet = fleet((1..=6).map(|n| status(n, json!({}))).collect());
     fleet.select(SelectOp::Only { index: 4 }, now());
-    fleet.select(SelectOp::Extend { index: 2 }, now());
+    fleet.select(SelectOp::Extend { index: 2, keep: false }, now());
     fleet.select(SelectOp::Toggle { index: 3 }, now());
     fleet.select(SelectOp::Toggle { index: 0 }, now());
     let selected = |fleet: &mut Fleet| -> Vec<u128> {
@@ -168,6 +168,15 @@ fn the_selection_follows_the_order_and_never_hides() {
     assert_eq!(fleet.summary(now()).selected, 0);
     fleet.select(SelectOp::None, now());
     assert_eq!(selected(&mut fleet), Vec::<u128>::new());
+    // A second range beside the first, over a row that is selected already.
+    fleet.select(SelectOp::Only { index: 0 }, now());
+    fleet.select(SelectOp::Extend { index: 1, keep: false }, now());
+    fleet.select(SelectOp::Toggle { index: 4 }, now());
+    fleet.select(SelectOp::Toggle { index: 3 }, now());
+    fleet.select(SelectOp::Extend { index: 5, keep: true }, now());
+    assert_eq!(selected(&mut fleet), [1, 2, 4, 5, 6]);
+    fleet.select(SelectOp::Extend { index: 2, keep: false }, now());
+    assert_eq!(selected(&mut fleet), [3, 4]);
 }
 
 /// The indexes and stores that changed, and over which version.
@@ -214,12 +223,12 @@ fn keyboard_and_range_stay_at_their_stores_when_rows_move() {
     // Store 9 comes to the top, so that each moves down by one.
     fleet.apply(status(9, json!({"revision": 500, "outlet": {"name": "AAA"}})));
     assert_eq!(fleet.cursor(now()).unwrap().index, Some(5));
-    fleet.select(SelectOp::Extend { index: 7 }, now());
+    fleet.select(SelectOp::Extend { index: 7, keep: false }, now());
     let selected: Vec<_> = fleet.selected_entries(now()).iter().map(|entry| entry.id.as_u128()).collect();
     assert_eq!(selected, [5, 6, 7]);
     ask(&mut fleet, &GridQuery { search: "00003".into(), ..by_name });
     assert_eq!(fleet.cursor(now()).unwrap().index, None);
-    fleet.select(SelectOp::Extend { index: 0 }, now());
+    fleet.select(SelectOp::Extend { index: 0, keep: false }, now());
     assert_eq!(fleet.summary(now()).selected, 1, "a range from what is not there begins where it ends");
     fleet.set_cursor(None);
     assert!(fleet.cursor(now()).is_none());

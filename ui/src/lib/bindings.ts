@@ -312,6 +312,10 @@ summary: GridSummary;
 changes: GridChanges | null; 
 /**  Where the store is that the keyboard is at. */
 cursor: Cursor | null } | 
+/**  The cloud's clock turned out to be another than this computer's, or the same again. */
+{ type: "clock"; 
+/**  By how many seconds it is ahead of this computer's, behind if negative; zero when they agree. */
+ahead_seconds: number } | 
 /**  The connection to the cloud changed. */
 { type: "connection"; 
 /**  What holds now. */
@@ -1274,10 +1278,12 @@ index: number } |
 { op: "toggle"; 
 /**  Its place. */
 index: number } | 
-/**  The rows from the one that was last chosen by itself to this one, and no others. */
+/**  The rows from the one that was last chosen by itself to this one. */
 { op: "extend"; 
 /**  Its place. */
-index: number } | 
+index: number; 
+/**  Whether the others stay as they are, or no others are. */
+keep: boolean } | 
 /**  Everything that matches. */
 { op: "all" } | 
 /**  Nothing. */

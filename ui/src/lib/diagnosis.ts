@@ -45,7 +45,7 @@ export function diagnose(row: Row, now: number, zone?: string): Finding[] {
     posFinding(row),
     exchangeFinding(row, when),
     versionFinding(row),
-    behindFinding(row, when),
+    behindFinding(row, now, when),
   ].filter((finding) => finding !== null);
   if (findings.length > 0) return findings;
   const sentence = row.last_success_at
@@ -201,9 +201,9 @@ function versionFinding(row: Row): Finding | null {
 const PATIENCE = 15 * 60_000;
 
 /** Changes on their way are no trouble; those that wait for long are. */
-function behindFinding(row: Row, when: When): Finding | null {
+function behindFinding(row: Row, now: number, when: When): Finding | null {
   if (row.behind_changes === 0 || row.behind_oldest_at === null) return null;
-  if (row.error === null && Date.now() - Date.parse(row.behind_oldest_at) < PATIENCE) return null;
+  if (row.error === null && now - Date.parse(row.behind_oldest_at) < PATIENCE) return null;
   return {
     kind: 'behind',
     look: 'off',

@@ -39,10 +39,10 @@ function secondsLeft(job: Job, now: number): number | null {
   const key = `${job.id} ${progress.phase}`;
   const start = starts.get(key);
   if (!start) {
-    starts.set(key, { at: Date.now(), done: progress.done });
+    starts.set(key, { at: now, done: progress.done });
     return null;
   }
-  const seconds = (Math.max(now, Date.now()) - start.at) / 1000;
+  const seconds = (now - start.at) / 1000;
   const done = progress.done - start.done;
   if (seconds < 1 || done <= 0) return null;
   return Math.ceil(((progress.total - progress.done) * seconds) / done);

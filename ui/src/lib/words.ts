@@ -29,7 +29,7 @@ export const checkName = (name: string) => word('check', name, () => plain(name)
 export const syncError = (code: string) => word('sync', code, () => plain(code));
 /** Why a job failed: our words for it, and what the store says. */
 export const failureWords = ({ code, message }: { code: string; message: string }) => {
-  const words = syncError(code).replace(/\.$/, '');
+  const words = word('fail', code, () => plain(code));
   const sentence = words.charAt(0).toUpperCase() + words.slice(1);
   return message === '' ? `${sentence}.` : `${sentence}: ${message}`;
 };

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::serve::Listener;
 use axum::{Json, Router};
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -39,6 +39,8 @@ pub(super) struct Shared {
     events: broadcast::Sender<String>,
     /// Raised to close every stream.
     hang_up: watch::Sender<u32>,
+    /// By how much its clock is ahead of the one here.
+    clock: Mutex<TimeDelta>,
     /// The access token that is good, and the refresh token.
     pub(super) tokens: Mutex<(u32, bool)>,
     pub(super) refreshes: Mutex<u32>,
@@ -94,6 +96,7 @@ impl FakeCloud {
             revision: Mutex::new(50),
             events: broadcast::channel(1000).0,
             hang_up: watch::channel(0).0,
+            clock: Mutex::default(),
             tokens: Mutex::new((1, true)),
             refreshes: Mutex::default(),
             resumed_after: Mutex::default(),
@@ -124,11 +127,18 @@ impl FakeCloud {
 
     /// The same behind a certificate that nobody knows; the second value is its fingerprint.
     pub(super) async fn start_with_tls(address: Option<SocketAddr>) -> (Self, String) {
+        Self::start_with_dates(address, 2100).await
+    }
+
+    /// The same, with a certificate that is valid until a year begins.
+    pub(super) async fn start_with_dates(address: Option<SocketAddr>, until: i32) -> (Self, String) {
         let plain = Self::start(vec![]).await;
-        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
-        let certificate = made.cert.der().clone();
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut made = rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        made.not_after = rcgen::date_time_ymd(until, 1, 1);
+        let certificate = made.self_signed(&key).unwrap().der().clone();
         let fingerprint = hex(&Sha256::digest(&certificate));
-        let key = rustls_pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let key = rustls_pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -175,6 +185,11 @@ impl FakeCloud {
         let mut revision = self.state.revision.lock().unwrap();
         *revision += 1;
         let _ = self.state.events.send(format!("event: {name}\nid: {revision}\ndata: {data}\n\n"));
+    }
+
+    /// Lives so much ahead of this computer from now on.
+    pub(super) fn set_clock(&self, ahead: TimeDelta) {
+        *self.state.clock.lock().unwrap() = ahead;
     }
 
     /// Answers a call of `/admin` or `/sessions` so from now on, such as `GET /admin/chains`.
@@ -305,7 +320,12 @@ fn authorize(state: &Shared, headers: &HeaderMap) -> Result<(), Response> {
 fn tokens(state: &Shared) -> Json<Value> {
     let (number, _) = *state.tokens.lock().unwrap();
     Json(json!({"access_token": format!("access-{number}"), "refresh_token": format!("refresh-{number}"),
-        "expires_at": Utc::now() + TimeDelta::minutes(15), "user": user()}))
+        "expires_at": now(state) + TimeDelta::minutes(15), "user": user()}))
+}
+
+/// The time as it has it.
+fn now(state: &Shared) -> DateTime<Utc> {
+    Utc::now() + *state.clock.lock().unwrap()
 }
 
 fn user() -> Value {
@@ -399,7 +419,7 @@ async fn statuses(
     let next = (end < all.len()).then(|| end.to_string());
     let revision = *state.revision.lock().unwrap();
     Ok(Json(
-        json!({"items": all[start..end], "next_cursor": next, "as_of": Utc::now(), "revision": revision}),
+        json!({"items": all[start..end], "next_cursor": next, "as_of": now(&state), "revision": revision}),
     ))
 }
 
@@ -466,7 +486,9 @@ async fn events(State(state): S, headers: HeaderMap) -> Result<Response, Respons
             _ = hang_up.changed() => None,
         }
     });
-    Ok(([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(stream)).into_response())
+    let date = now(&state).format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let headers = [(header::CONTENT_TYPE, "text/event-stream".to_owned()), (header::DATE, date)];
+    Ok((headers, Body::from_stream(stream)).into_response())
 }
 
 async fn content(State(state): S, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, Response> {

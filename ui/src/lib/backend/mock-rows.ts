@@ -152,7 +152,7 @@ export class MockRows {
   select(op: SelectOp): void {
     const clear = () => this.rows.forEach((row) => (row.selected = false));
     const at = (index: number) => this.matching[index];
-    if (op.op !== 'toggle') clear();
+    if (op.op !== 'toggle' && !(op.op === 'extend' && op.keep)) clear();
     if (op.op === 'only' || op.op === 'toggle') this.anchor = at(op.index)?.id ?? null;
     if (op.op === 'only') {
       const row = at(op.index);

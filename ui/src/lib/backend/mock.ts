@@ -242,6 +242,10 @@ export function mock(search: URLSearchParams): Backend {
       if (url.includes('untrusted') && trusted !== url) {
         throw refusal('certificate_untrusted', { host: new URL(url).host, sha256: untrusted });
       }
+      if (url.includes('expired') && trusted !== url) {
+        const params = { host: new URL(url).host, sha256: untrusted, by_date: 'true' };
+        throw refusal('certificate_untrusted', params);
+      }
       if (url.includes('changed') && trusted !== url) {
         const pinned = untrusted.split('').reverse().join('');
         throw refusal('certificate_changed', { host: new URL(url).host, sha256: untrusted, pinned });

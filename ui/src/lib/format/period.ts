@@ -60,7 +60,7 @@ export function fromLocal(text: string, zone: string): string | null {
 export type Preset = 'last_hour' | 'today' | 'yesterday' | 'last_7_days';
 
 /** A preset as the fields show it; ends are rounded up so that the present minute is inside. */
-export function presetPeriod(preset: Preset, zone: string, at = Date.now()): { from: string; to: string } {
+export function presetPeriod(preset: Preset, zone: string, at: number): { from: string; to: string } {
   const present = parseAbsolute(new Date(at).toISOString(), zone);
   const minute = present.set({ second: 0, millisecond: 0 });
   const next = minute.add({ minutes: 1 });

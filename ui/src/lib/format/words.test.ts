@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import { m } from '../paraglide/messages';
 import { overwriteGetLocale } from '../paraglide/runtime';
-import { errorHelp, errorTitle, evidenceSentence } from '../words';
+import { errorHelp, errorTitle, evidenceSentence, failureWords } from '../words';
 import { bytes, number } from './number';
 import { absolute, bothZones, relative } from './time';
 
@@ -66,6 +66,14 @@ describe('codes', () => {
     expect(errorTitle(error('venue_offline'))).toBe('The venue is offline');
     expect(errorTitle(error('brand_new'))).toBe('It did not work');
     expect(errorHelp(error('brand_new'))).toContain('Nothing was lost');
+  });
+
+  test('of jobs that failed are sentences, with what the store says', () => {
+    const failure = { code: 'pos_not_started', message: 'access is denied' };
+    expect(failureWords(failure)).toBe('The POS server could not be started: access is denied');
+    speak('ru');
+    expect(failureWords(failure)).toBe('POS-сервер не удалось запустить: access is denied');
+    expect(failureWords({ code: 'brand_new', message: '' })).toBe('Brand new.');
   });
 
   test('of evidence that this version does not know stay readable', () => {

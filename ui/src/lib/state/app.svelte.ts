@@ -185,7 +185,6 @@ export class App {
   async refresh(): Promise<void> {
     try {
       await this.backend.refresh();
-      await this.readOptions();
     } catch (thrown) {
       this.notices.error(thrown, m.action_refresh());
     }
@@ -304,17 +303,15 @@ export class App {
     for (const job of jobs) this.jobs.set(job.id, job);
     this.takeSummary(summary);
     await this.filters.restore(this.settings.query ?? noFilter);
-    await this.readOptions();
-  }
-
-  private async readOptions(): Promise<void> {
-    this.filters.options = await this.backend.outletOptions();
   }
 
   private take(event: AppEvent): void {
     switch (event.type) {
       case 'grid':
         return this.takeSummary(event.summary, event.changes, event.cursor);
+      case 'clock':
+        this.clock.set(event.ahead_seconds);
+        return;
       case 'connection':
         this.connection = event.connection;
         return;
@@ -370,9 +367,7 @@ export class App {
     const [summary] = told;
     const before = this.grid.summary;
     this.grid.update(...told);
-    if (summary.total !== before.total) {
-      this.readOptions().catch((thrown) => this.notices.error(thrown, m.filter_organization()));
-    }
+    if (summary.total !== before.total) this.filters.readChosen();
     void this.readSelection();
   }
 

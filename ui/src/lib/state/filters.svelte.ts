@@ -18,6 +18,7 @@ export type ChipKind = 'organization' | 'period' | 'problems' | 'search' | 'only
 export class Filters {
   /** What the core filters by. */
   query = $state.raw<GridQuery>(noFilter);
+  /** The chains and outlets there are; read when somebody asks for one, as there may be very many. */
   options = $state.raw<OutletOption[]>([]);
 
   chain = $state<string | null>(null);
@@ -114,7 +115,22 @@ export class Filters {
     if (period) this.unit = period.unit;
     this.problems = query.problems_only;
     this.search = query.search;
-    return this.set(query);
+    const applied = this.set(query);
+    this.readChosen();
+    return applied;
+  }
+
+  /** What is filtered by has a name among the options; nobody can tell it by an id alone. */
+  readChosen(): void {
+    if (this.query.chain_id !== null || this.query.outlet_id !== null) void this.readOptions();
+  }
+
+  async readOptions(): Promise<void> {
+    try {
+      this.options = await this.backend.outletOptions();
+    } catch (thrown) {
+      this.onError(thrown);
+    }
   }
 
   /** The option that stands for what is chosen, when it is known. */
