@@ -84,7 +84,7 @@ mod tests {
     fn a_thread_that_simulates_has_its_own_clock_and_randomness() {
         let simulate = || {
             std::thread::spawn(|| {
-                set(Duration::from_secs(86_400));
+                set(Duration::from_hours(24));
                 seed(1);
                 (Utc::now(), rand::random::<u64>(), Uuid::new_v4())
             })
