@@ -63,8 +63,8 @@ impl Admission {
 impl FromRequestParts<AppState> for Arrival {
     type Rejection = ApiError;
 
-    /// Waits for a place in the order of coming, before anything is looked up or verified. To wait costs nothing,
-    /// while who is sent away comes back with another handshake.
+    /// Waits for a place in the order of coming, before anything is looked up or verified. Who waits costs a
+    /// connection, who is sent away comes back with another handshake.
     async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let admission = &state.admission;
         let refused = || {

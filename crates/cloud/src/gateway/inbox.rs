@@ -330,6 +330,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_store_that_comes_twice_in_a_group_has_two_sessions_and_a_token_begins_one() {
+        let (_folder, store, devices) = with_stores(3).await;
+        let inbox = Inbox::default();
+        let twice = [devices[0], devices[1], devices[0]];
+        let begun = begin_all(&inbox, &store, &twice).await;
+        let epochs: Vec<_> = begun.into_iter().map(|begun| begun.unwrap().unwrap().epoch).collect();
+        assert_eq!(epochs, [1, 1, 2]);
+
+        let (first, mut second) = (hello(devices[2]), hello(devices[2]));
+        second.token = first.token;
+        let asked = async { tokio::join!(inbox.ask(first, Change::Begin), inbox.ask(second, Change::Begin)) };
+        let write = async {
+            while inbox.lock().asked.len() < 2 {
+                tokio::task::yield_now().await;
+            }
+            inbox.write(&store).await
+        };
+        let ((first, second), written) = tokio::join!(asked, write);
+        written.unwrap();
+        assert_eq!(first.unwrap().unwrap().epoch, 1);
+        assert!(matches!(second, Ok(Err(NotBegun::TokenUsed))));
+    }
+
+    #[tokio::test]
     async fn of_reports_that_are_written_together_each_changes_what_it_tells() {
         let (_folder, store, devices) = with_stores(4).await;
         let inbox = Inbox::default();

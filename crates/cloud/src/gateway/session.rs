@@ -180,7 +180,7 @@ struct Greeting {
     /// The jobs in the connector's journal.
     unfinished_jobs: Vec<JobId>,
     /// The outlet's time zone.
-    time_zone: Option<String>,
+    time_zone: String,
 }
 
 /// A session that has begun.
@@ -205,7 +205,7 @@ impl Link<'_> {
             session_epoch: self.epoch,
             heartbeat_seconds: HEARTBEAT_SECONDS,
             server_time: Utc::now(),
-            time_zone: greeting.time_zone,
+            time_zone: Some(greeting.time_zone),
         };
         let mut frames = vec![welcome];
         // Read after the place was taken: a job posted from now on is sent by who posts it.

@@ -1,11 +1,13 @@
 //! What administration means for stores: codes, identities, and links that close.
 
+use chrono::Utc;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tillwatch_protocol::device::DeviceKey;
 use tillwatch_protocol::link::close;
+use tillwatch_protocol::link::frame::ConnectorFrame;
 
-use crate::support::{Answer, Client, Cloud, TestStore, answer};
+use crate::support::{Answer, Client, Cloud, TestStore, answer, hello};
 
 fn path(store: &TestStore) -> String {
     format!("/admin/pos-servers/{}", store.identity.pos_server_id)
@@ -140,6 +142,14 @@ async fn a_store_that_was_away_is_offline_for_its_revoked_identity() {
 
     let told = admin.when(&store, |status| status["link"]["cause"] == "credentials_revoked").await;
     assert_eq!(told["link"]["since"], lost["link"]["since"], "it is away since then");
+
+    // Its key is remembered here: it learns of it after its hello, and from then on at the door.
+    let mut line = store.line().await;
+    line.say(&ConnectorFrame::Hello(hello())).await;
+    assert_eq!(line.welcome_or_close().await.unwrap_err(), close::CREDENTIALS_REVOKED);
+    let refused = store.open(&store.signer.token(Utc::now())).await.err().expect("it is refused");
+    assert_eq!(refused.problem(), (401, "credentials_revoked"));
+    assert_eq!(admin.status(&store).await["link"]["cause"], "credentials_revoked");
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ pub(crate) struct Begun {
     /// The node that held the session before, if there was one.
     pub before_on: Option<Uuid>,
     /// The outlet's time zone.
-    pub time_zone: Option<String>,
+    pub time_zone: String,
 }
 
 /// Begins sessions of different stores: gives each the next epoch and writes what its hello said. Nothing for one whose
@@ -81,7 +81,7 @@ pub(crate) async fn begin<C: ConnectionTrait>(
             amendments.extend(look_back(before, hello, at)?);
         }
         let time_zone = before.time_zone.clone();
-        begun.push(Some(Begun { epoch, before_on: before.node_id, time_zone: Some(time_zone) }));
+        begun.push(Some(Begun { epoch, before_on: before.node_id, time_zone }));
     }
     if !rows.is_empty() {
         let count = rows.len() as u64;
