@@ -15,7 +15,7 @@ use crate::gateway;
 use crate::http::device::{DeviceKeys, SeenTokens};
 use crate::http::exchange::{Checksums, StaleChains};
 use crate::http::health::Health;
-use crate::http::relay::Rates;
+use crate::http::relay::{KnownTokens, Rates};
 use crate::http::session::SignInGuard;
 use crate::http::uploads::Digests;
 use crate::sso::Providers;
@@ -67,6 +67,8 @@ pub(crate) struct Shared {
     pub(crate) inbox: gateway::Inbox,
     /// How often third parties have asked stores.
     pub(crate) relay_rates: Rates,
+    /// By which tokens they asked just now.
+    pub(crate) known_tokens: KnownTokens,
     /// Where archives are.
     pub(crate) blobs: Blobs,
     /// Sums of archives on their way.
@@ -118,6 +120,7 @@ impl AppState {
             registry,
             inbox: gateway::Inbox::default(),
             relay_rates,
+            known_tokens: KnownTokens::default(),
             blobs,
             digests: Digests::default(),
             checksums: Checksums::default(),

@@ -45,8 +45,8 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 use sea_orm::sea_query::{Expr, ExprTrait, Func, OnConflict, Query};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, EntityTrait,
-    QueryFilter, Set, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, EntityTrait, Set,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -222,12 +222,14 @@ pub(crate) struct WriteTx {
 impl WriteTx {
     /// Takes the next revision, for a status, job or removal that this write changes.
     pub(crate) async fn next_revision(&mut self) -> Result<i64, StoreError> {
-        revision::Entity::update_many()
-            .col_expr(revision::Column::Value, Expr::col(revision::Column::Value).add(1))
-            .filter(revision::Column::Id.eq(1))
-            .exec(&self.tx)
-            .await?;
-        let revision = revision_of(&self.tx).await?;
+        let mut query = Query::update();
+        query
+            .table(revision::Entity)
+            .value(revision::Column::Value, Expr::col(revision::Column::Value).add(1))
+            .and_where(revision::Column::Id.eq(1))
+            .returning_col(revision::Column::Value);
+        let row = self.tx.query_one(&query).await?;
+        let revision = row.ok_or_else(|| StoreError::Damaged("revision".into()))?.try_get("", "value")?;
         self.revision = Some(revision);
         Ok(revision)
     }

@@ -53,11 +53,11 @@ async fn entry(
         Entry::new(now, actor, action, format!("user:{user}")).with("permission", permission.as_str());
     Ok(match scope {
         Scope::All => entry.with("scope", "all"),
-        Scope::Chain(id) => entry.with("scope", format!("chain:{id}")).with("chain_id", id.to_string()),
+        Scope::Chain(id) => entry.with("scope", format!("chain:{id}")).in_chain(id),
         Scope::Outlet(id) => {
             let entry = entry.with("scope", format!("outlet:{id}"));
             match outlet::find(&**tx, id).await? {
-                Some(outlet) => entry.with("chain_id", outlet.chain_id.to_string()),
+                Some(outlet) => entry.in_chain(outlet.chain_id.into()),
                 None => entry,
             }
         }

@@ -4,12 +4,15 @@
 use chrono::{DateTime, SubsecRound, Utc};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use tillwatch_protocol::ids::{PosServerId, UserId};
+use tillwatch_protocol::ids::{ChainId, PosServerId, UserId};
 
 use crate::tokens::hex;
 
 /// What the first entry has for a previous hash.
 pub const FIRST_PREVIOUS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// The detail that says in which chain of outlets something was done.
+pub const CHAIN_ID: &str = "chain_id";
 
 /// Who did it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +70,12 @@ impl Entry {
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.details.insert(key.into(), value.into());
         self
+    }
+
+    /// Says in which chain of outlets the target lies, where that is known without looking.
+    #[must_use]
+    pub fn in_chain(self, chain: ChainId) -> Self {
+        self.with(CHAIN_ID, chain.to_string())
     }
 
     /// SHA-256 over the previous hash, the number and the entry in one fixed form.

@@ -138,8 +138,8 @@ pub fn validate(request: &JobRequest, now: DateTime<Utc>) -> Result<Option<DateT
 /// What is known of the store that a job is for.
 #[derive(Clone, Debug)]
 pub struct Venue<'a> {
-    /// The outlet's name, which a person types to confirm.
-    pub outlet: &'a str,
+    /// The outlet's name, which a person types to confirm; none for jobs that need no confirmation.
+    pub outlet: Option<&'a str>,
     /// Whether its link is up.
     pub link: LinkState,
     /// Whether its POS server answers.
@@ -148,7 +148,7 @@ pub struct Venue<'a> {
     pub generation: Option<i64>,
     /// Transactions that were not sent yet, as the last report said.
     pub unsent_transactions: Option<u64>,
-    /// The backups that it keeps; none when its connector never told.
+    /// The backups that it keeps; none when its connector never told, or the job takes none.
     pub backups: Option<&'a [BackupId]>,
     /// Kinds of the jobs that have not ended.
     pub active: &'a [JobKind],
@@ -189,7 +189,7 @@ pub enum Refusal {
 /// Checks a job against the state that its store is in.
 pub fn admit(spec: &JobSpec, when_offline: WhenOffline, venue: &Venue<'_>) -> Result<(), Refusal> {
     if let JobSpec::ResetDatabase { confirm, .. } | JobSpec::RestoreDatabase { confirm, .. } = spec
-        && confirm != venue.outlet
+        && Some(confirm.as_str()) != venue.outlet
     {
         return Err(Refusal::Confirmation);
     }
@@ -332,7 +332,7 @@ mod tests {
 
     fn venue() -> Venue<'static> {
         Venue {
-            outlet: "Riga Centrs",
+            outlet: Some("Riga Centrs"),
             link: LinkState::Online,
             pos: PosState::Running,
             generation: Some(3),
@@ -355,7 +355,10 @@ mod tests {
     fn a_reset_is_admitted_only_for_the_database_that_was_meant() {
         let check = |spec: &JobSpec, venue: Venue<'_>| admit(spec, WhenOffline::Fail, &venue);
         assert_eq!(check(&reset(false), venue()), Ok(()));
-        assert_eq!(check(&reset(false), Venue { outlet: "Riga", ..venue() }), Err(Refusal::Confirmation));
+        assert_eq!(
+            check(&reset(false), Venue { outlet: Some("Riga"), ..venue() }),
+            Err(Refusal::Confirmation)
+        );
         assert_eq!(
             check(&reset(true), Venue { generation: Some(4), ..venue() }),
             Err(Refusal::Generation { current: Some(4) })
@@ -382,7 +385,7 @@ mod tests {
         assert_eq!(check(&restore(gone), Some(&all)), Err(Refusal::Backup));
         assert_eq!(check(&restore(gone), Some(&[])), Err(Refusal::Backup));
         assert_eq!(check(&restore(gone), None), Ok(()), "an older connector looks itself");
-        let wrong = Venue { outlet: "Riga", backups: Some(&[kept]), ..venue() };
+        let wrong = Venue { outlet: Some("Riga"), backups: Some(&[kept]), ..venue() };
         assert_eq!(admit(&restore(kept), WhenOffline::Fail, &wrong), Err(Refusal::Confirmation));
     }
 

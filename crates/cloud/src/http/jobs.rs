@@ -9,7 +9,7 @@ use tillwatch_protocol::error::{ErrorCode, FieldError};
 use tillwatch_protocol::ids::{JobId, PosServerId};
 use tillwatch_protocol::link::frame::CloudFrame;
 use tillwatch_protocol::rest::Page;
-use tillwatch_protocol::rest::job::{Job, JobKind, JobRequest, JobState};
+use tillwatch_protocol::rest::job::{Job, JobKind, JobRequest, JobSpec, JobState};
 use tillwatch_protocol::rest::pos_server::LinkState;
 use tillwatch_protocol::rest::session::Permission;
 use utoipa_axum::router::OpenApiRouter;
@@ -92,6 +92,7 @@ async fn start(
 
     let job_id = JobId::new();
     let entry = Entry::new(now, Actor::User(user.user.id), "job.requested", format!("pos_server:{id}"));
+    let entry = entry.in_chain(pos_server.chain_id.into());
     let entry = entry.with("job_id", json!(job_id)).with("request", json!(request));
     store::audit::append(&tx, entry).await?;
     let new = NewJob {
@@ -254,11 +255,19 @@ async fn admit(tx: &WriteTx, request: &JobRequest, pos_server: &pos_servers::Mod
     let id = pos_server.id.into();
     let active: Vec<StoredJob> = store::job::active_of(&**tx, id).await?;
     let kinds: Vec<JobKind> = active.iter().map(|job| job.spec.kind()).collect();
-    let outlet = store::job::outlet_name(&**tx, pos_server).await?;
-    let kept = store::backup::known(&**tx, id).await?.map(|(items, _)| items);
+    let outlet = match request.spec {
+        JobSpec::ResetDatabase { .. } | JobSpec::RestoreDatabase { .. } => {
+            Some(store::job::outlet_name(&**tx, pos_server).await?)
+        }
+        _ => None,
+    };
+    let kept = match request.spec {
+        JobSpec::RestoreDatabase { .. } => store::backup::known(&**tx, id).await?.map(|(items, _)| items),
+        _ => None,
+    };
     let backups: Option<Vec<_>> = kept.as_ref().map(|kept| kept.iter().map(|backup| backup.id).collect());
     let venue = Venue {
-        outlet: &outlet,
+        outlet: outlet.as_deref(),
         link: from_text(&pos_server.link_state)?,
         pos: from_text(&pos_server.pos_state)?,
         generation: pos_server.generation,

@@ -1,6 +1,7 @@
 //! Requests of third parties for a store's POS server: who may ask, how often, and what came of it.
 
 mod caller;
+mod known;
 mod rates;
 
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use tillwatch_protocol::rest::relay::{RelayAnswer, RelayRequest};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use known::KnownTokens;
 pub(crate) use rates::Rates;
 
 use crate::domain;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::entity::{audit, meta, outlets, pos_servers};
 use super::{StoreError, WriteTx, grant, service_token, set_meta, user};
-use crate::domain::audit::{Entry, FIRST_PREVIOUS};
+use crate::domain::audit::{CHAIN_ID, Entry, FIRST_PREVIOUS};
 use crate::domain::permission::Reach;
 
 /// Adds an entry to the end of the chain. Writes take turns, so that nothing comes between. Where the target
@@ -28,7 +28,7 @@ pub(crate) async fn append_within<C: ConnectionTrait>(tx: &C, mut entry: Entry) 
     if !entry.details.contains_key(CHAIN_ID)
         && let Some(chain) = chain_of(tx, &entry.target).await?
     {
-        entry = entry.with(CHAIN_ID, chain.to_string());
+        entry = entry.in_chain(chain.into());
     }
     let chain_id = chain_id(&entry);
     // The head, not the last entry: where the end was cut off, what follows must not close the gap.
@@ -91,9 +91,6 @@ pub(crate) async fn head<C: ConnectionTrait>(db: &C) -> Result<Head, StoreError>
     let text = row.map(|row| row.value).ok_or_else(|| StoreError::Damaged(HEAD.into()))?;
     text.parse().map_err(|_| StoreError::Damaged(text))
 }
-
-/// The detail that says in which chain of outlets something was done.
-const CHAIN_ID: &str = "chain_id";
 
 fn chain_id(entry: &Entry) -> Option<Uuid> {
     entry.details.get(CHAIN_ID)?.as_str()?.parse().ok()

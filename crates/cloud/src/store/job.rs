@@ -183,11 +183,10 @@ pub(crate) async fn change<C: ConnectionTrait>(
         .set(row)
         .filter(jobs::Column::Id.eq(id.0))
         .filter(jobs::Column::State.eq(before.state.as_str()))
-        .exec(tx)
+        .exec_with_returning(tx)
         .await?;
-    if written.rows_affected != 1 {
-        return Ok(None);
-    }
+    let Some(after) = written.into_iter().next() else { return Ok(None) };
+    let after = StoredJob::read(after)?;
     if *change == Change::Accept
         && before.state == JobState::Queued
         && let Some(deadline) = before.row.deadline
@@ -208,14 +207,11 @@ pub(crate) async fn change<C: ConnectionTrait>(
         metrics::job_changed(before.spec.kind(), state);
         touch_status(tx, before.pos_server_id(), revision).await?;
     }
-    let after = find(tx, id).await?;
-    if state.is_terminal()
-        && let Some(job) = &after
-    {
-        let code = job.row.error.as_ref().and_then(|error| error.get("code")).cloned();
-        tell(tx, job, state.as_str(), code, now).await?;
+    if state.is_terminal() {
+        let code = after.row.error.as_ref().and_then(|error| error.get("code")).cloned();
+        tell(tx, &after, state.as_str(), code, now).await?;
     }
-    Ok(after)
+    Ok(Some(after))
 }
 
 /// Adds what became of a job to the timeline.

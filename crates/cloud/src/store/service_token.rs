@@ -144,11 +144,11 @@ pub(crate) struct Entitled {
     pub(crate) reaches: bool,
 }
 
-/// Reads a token with a permission and whether it reaches a POS server, in one statement: every relayed
-/// request waits for it.
+/// Reads a token with a permission, by its hash, and whether it reaches a POS server, in one statement: relayed
+/// requests wait for it.
 pub(crate) async fn entitled(
     store: &Store,
-    secret: &str,
+    token_hash: &str,
     permission: Permission,
     pos_server: Option<PosServerId>,
 ) -> Result<Option<Entitled>, StoreError> {
@@ -165,7 +165,7 @@ pub(crate) async fn entitled(
         .expr_as(pos(pos_servers::Column::Id), "pos_server_id")
         .from(service_tokens::Entity)
         .join(JoinType::LeftJoin, pos_servers::Entity, asked.and(in_scope))
-        .and_where(token(Column::TokenHash).eq(hash(secret)))
+        .and_where(token(Column::TokenHash).eq(token_hash))
         .and_where(token(Column::Permission).eq(permission.as_str()))
         .and_where(token(Column::RevokedAt).is_null());
     let Some(row) = store.lone().query_one(&query).await? else { return Ok(None) };

@@ -105,7 +105,7 @@ async fn may_give(db: &impl ConnectionTrait, reach: &Reach, new: &NewServiceToke
     if is_ones_own { Ok(()) } else { Err(AdminError::NotOnesOwn.into()) }
 }
 
-/// Revokes a service token: it is refused from the next request on.
+/// Revokes a service token: it is refused from the next request on, by other nodes within a second.
 #[utoipa::path(
     delete, path = "/admin/service-tokens/{id}", operation_id = "admin_revoke_service_token", tag = "admin",
     params(("id" = ServiceTokenId, Path, description = "The token")),
@@ -123,5 +123,6 @@ async fn revoke(
         service_tokens::revoke(&tx, administrator.actor(), token, Utc::now()).await?;
         tx.commit().await?;
     }
+    state.known_tokens.forget(id);
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,5 +1,7 @@
 //! Who may ask a store: a service token within its scope, or a user with the permission.
 
+use std::time::Instant;
+
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use chrono::Utc;
@@ -12,7 +14,9 @@ use tillwatch_protocol::rest::session::Permission;
 use crate::error::ApiError;
 use crate::http::extract::{CurrentUser, Path, bearer};
 use crate::state::AppState;
+use crate::store::service_token::Entitled;
 use crate::store::{self, service_token};
+use crate::tokens::hash;
 
 /// Who asks, for counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,9 +53,11 @@ async fn by_token(
     secret: &str,
     to: Result<PosServerId, ApiError>,
 ) -> Result<Caller, ApiError> {
-    let found =
-        service_token::entitled(&state.store, secret, Permission::Relay, to.as_ref().ok().copied()).await?;
-    let token = found.ok_or_else(|| {
+    let token = match &to {
+        Ok(to) => known_or_read(state, hash(secret), *to).await?,
+        Err(_) => service_token::entitled(&state.store, &hash(secret), Permission::Relay, None).await?,
+    };
+    let token = token.ok_or_else(|| {
         ApiError::new(ErrorCode::Unauthorized, "The service token is unknown, or was revoked.")
     })?;
     tracing::Span::current().record("user", tracing::field::display(token.id));
@@ -61,6 +67,22 @@ async fn by_token(
         return Err(ApiError::not_found());
     }
     Ok(Caller { id: CallerId::Token(token.id), pos_server_id: to })
+}
+
+async fn known_or_read(
+    state: &AppState,
+    token_hash: String,
+    to: PosServerId,
+) -> Result<Option<Entitled>, ApiError> {
+    let (asked, now) = ((token_hash, to), Instant::now());
+    if let Some(token) = state.known_tokens.get(&asked, now) {
+        return Ok(Some(token));
+    }
+    let read = service_token::entitled(&state.store, &asked.0, Permission::Relay, Some(to)).await?;
+    if let Some(token) = read.filter(|token| token.reaches) {
+        state.known_tokens.insert(asked, token, now);
+    }
+    Ok(read)
 }
 
 async fn by_user(
