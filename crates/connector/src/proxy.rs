@@ -3,6 +3,9 @@
 //! The system's is what `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` name, else what Windows and macOS have
 //! in their settings. One that is configured is used for the cloud whatever `NO_PROXY` says.
 
+#[cfg(any(windows, test))]
+mod winhttp;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -65,18 +68,58 @@ impl fmt::Debug for ProxyAddress {
 /// Which proxy leads where. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Proxies {
-    configured: Option<ProxyAddress>,
+    from: Source,
     matcher: Arc<Matcher>,
+}
+
+/// Who says which proxy is used.
+#[derive(Clone, Debug)]
+enum Source {
+    Configured(ProxyAddress),
+    /// The settings for services of a Windows machine, which nothing else reads.
+    #[cfg(windows)]
+    Machine(winhttp::Settings),
+    /// The environment, or the settings of the account.
+    Account,
+}
+
+impl Source {
+    fn of_system() -> Self {
+        #[cfg(windows)]
+        if !is_set_for_account()
+            && let Ok(key) = windows_registry::LOCAL_MACHINE.open(winhttp::KEY)
+            && let Some(settings) = winhttp::read(&key)
+        {
+            return Self::Machine(settings);
+        }
+        Self::Account
+    }
+}
+
+/// Whether the environment or the account that this runs as say something about proxies.
+#[cfg(windows)]
+fn is_set_for_account() -> bool {
+    // Names of variables have no case on Windows.
+    let names = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"];
+    let key = r"Software\Microsoft\Windows\CurrentVersion\Internet Settings";
+    let enabled = || windows_registry::CURRENT_USER.open(key)?.get_u32("ProxyEnable");
+    names.iter().any(|name| std::env::var_os(name).is_some()) || enabled().is_ok_and(|enabled| enabled != 0)
 }
 
 impl Proxies {
     /// The one that is configured, else the system's.
     pub(crate) fn new(configured: Option<&ProxyAddress>) -> Self {
-        let matcher = match configured {
-            Some(proxy) => Matcher::builder().all(proxy.with_password()).build(),
-            None => Matcher::from_system(),
+        let from = configured.cloned().map_or_else(Source::of_system, Source::Configured);
+        let matcher = match &from {
+            Source::Configured(proxy) => Matcher::builder().all(proxy.with_password()).build(),
+            #[cfg(windows)]
+            Source::Machine(settings) => {
+                let winhttp::Settings { http, https, no } = settings.clone();
+                Matcher::builder().http(http).https(https).no(no).build()
+            }
+            Source::Account => Matcher::from_system(),
         };
-        Self { configured: configured.cloned(), matcher: Arc::new(matcher) }
+        Self { from, matcher: Arc::new(matcher) }
     }
 
     /// The proxy on the way to this address; none when there is a direct way.
@@ -86,10 +129,22 @@ impl Proxies {
 
     /// Has a client go the same ways.
     pub(crate) fn lead(&self, client: reqwest::ClientBuilder) -> reqwest::Result<reqwest::ClientBuilder> {
-        Ok(match &self.configured {
-            Some(proxy) => client.no_proxy().proxy(reqwest::Proxy::all(proxy.with_password())?),
-            // The system's is what it takes by itself.
-            None => client,
+        Ok(match &self.from {
+            Source::Configured(proxy) => client.no_proxy().proxy(reqwest::Proxy::all(proxy.with_password())?),
+            #[cfg(windows)]
+            Source::Machine(winhttp::Settings { http, https, no }) => {
+                let mut client = client.no_proxy();
+                let direct = || reqwest::NoProxy::from_string(no);
+                if !http.is_empty() {
+                    client = client.proxy(reqwest::Proxy::http(http)?.no_proxy(direct()));
+                }
+                if !https.is_empty() {
+                    client = client.proxy(reqwest::Proxy::https(https)?.no_proxy(direct()));
+                }
+                client
+            }
+            // What it takes by itself.
+            Source::Account => client,
         })
     }
 }
