@@ -1,49 +1,65 @@
 // Side-by-side measurements against peers. `npm run bench -- logs` picks areas, `--json FILE` writes the figures as well.
 import { readdirSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { keepRows, madeOn } from './lib/kept-table.mjs';
 import { shown, table } from './lib/measure.mjs';
 import { root, step } from './lib/run.mjs';
-import { rustComponents, systemPackages } from './lib/setup.mjs';
+import { npmPackages, rustComponents, systemPackages } from './lib/setup.mjs';
 
 const folder = path.join(root, 'benches');
 const areas = readdirSync(folder)
   .filter((name) => name.endsWith('.mjs'))
   .map((name) => path.basename(name, '.mjs'));
 
+const HEADER = ['what', 'ours', 'peer', 'ratio', 'target', 'met'];
+
+/** Sizes that targets are meant for. What is measured with others is shown, and not kept. */
+const USUAL = { gib: '4', links: '18000', stores: '100000' };
+
 const { picked, options } = asked();
 
 try {
   await step('Setting up', () => {
     systemPackages('build', 'bench', ...(picked.includes('desktop') ? ['test'] : []));
+    npmPackages();
     rustComponents();
   });
   const rows = [];
   for (const area of picked) {
     const { measure } = await import(path.join(folder, `${area}.mjs`));
-    for (const row of await step(`Measuring ${area}`, () => measure(options))) rows.push({ area, ...row });
+    const measured = await step(`Measuring ${area}`, () => measure(options));
+    rows.push(...measured.map((row) => ({ area, ...row })));
     // After each area: a later one that fails takes no figures with it.
+    if (options.isWhole) await keep(area, measured);
     if (options.json) {
       const figures = rows.map((row) => ({ ...row, target: row.target.text }));
       writeFileSync(options.json, `${JSON.stringify(figures, null, 2)}\n`);
     }
   }
-  process.stdout.write(
-    `\n${table([
-      ['what', 'ours', 'peer', 'ratio', 'target', 'met'],
-      ...rows.map(({ name, unit, ours, peer_name, peer, ratio, target, met }) => [
-        name,
-        shown.figure(ours, unit),
-        `${peer_name}: ${shown.figure(peer, unit)}`,
-        shown.ratio(ratio, target),
-        target.text,
-        met === null ? 'not measured' : met ? 'yes' : 'NO',
-      ]),
-    ])}\n`,
-  );
+  process.stdout.write(`\n${table([HEADER, ...rows.map(cells)])}\n`);
 } catch (error) {
   process.stderr.write(`\n${error.message}\n`);
   process.exitCode = 1;
+}
+
+function cells({ name, unit, ours, peer_name, peer, ratio, target, met }) {
+  return [
+    name,
+    shown.figure(ours, unit),
+    `${peer_name}: ${shown.figure(peer, unit)}`,
+    shown.ratio(ratio, target),
+    target.text,
+    met === null ? 'not measured' : met ? 'yes' : 'NO',
+  ];
+}
+
+/** Puts what was measured where people read it. */
+async function keep(area, rows) {
+  const made = madeOn(os.availableParallelism());
+  const measured = rows.filter(({ met }) => met !== null).map((row) => [area, ...cells(row), made]);
+  await keepRows('docs/performance.md', ['area', ...HEADER, 'when, on what'], measured);
 }
 
 /** What the command line asks for. Ends the program if that can't be had. */
@@ -59,9 +75,9 @@ function asked() {
       allowPositionals: true,
       options: {
         json: { type: 'string' },
-        gib: { type: 'string', default: '4' },
-        links: { type: 'string', default: '18000' },
-        stores: { type: 'string', default: '100000' },
+        gib: { type: 'string', default: USUAL.gib },
+        links: { type: 'string', default: USUAL.links },
+        stores: { type: 'string', default: USUAL.stores },
       },
     });
     const unknown = positionals.filter((area) => !areas.includes(area));
@@ -74,9 +90,10 @@ function asked() {
         refuse(`--${name} takes a number from 1000 to a million.`);
       return count;
     });
+    const isWhole = Object.entries(USUAL).every(([name, usual]) => values[name] === usual);
     return {
       picked: positionals.length > 0 ? [...new Set(positionals)] : areas,
-      options: { json: values.json && path.resolve(values.json), gib, links, stores },
+      options: { json: values.json && path.resolve(values.json), gib, links, stores, isWhole },
     };
   } catch (error) {
     return refuse(error.message);

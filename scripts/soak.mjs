@@ -1,9 +1,26 @@
 // What takes longer than a test should: stories of `npm test` with more of everything. `npm run soak -- logs` picks areas.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import os from 'node:os';
+import { createInterface } from 'node:readline';
+import { keepRows, madeOn } from './lib/kept-table.mjs';
 import { table } from './lib/measure.mjs';
-import { output, run, step } from './lib/run.mjs';
-import { everything, linted, rustComponents, systemPackages } from './lib/setup.mjs';
+import { output, root, run, step } from './lib/run.mjs';
+import {
+  buildPrograms,
+  everything,
+  linted,
+  npmPackages,
+  rustComponents,
+  systemPackages,
+} from './lib/setup.mjs';
 
-/** Each is a test that does more when TILLWATCH_SOAK is set; `suite` is the file in a crate's `tests/` that it is in. */
+const HEADER = ['area', 'what ran', 'counted', 'took', 'end'];
+
+/**
+ * Each is a test that does more when TILLWATCH_SOAK is set: `suite` is the file in a crate's `tests/` and `test` what is
+ * in it, or `file` is a story of the whole. What a test counts it prints behind `counted: `.
+ */
 const stories = [
   {
     area: 'logs',
@@ -35,6 +52,11 @@ const stories = [
     suite: 'broken',
     test: 'each_rule_that_is_broken_is_found',
   },
+  {
+    area: 'kills',
+    what: 'kill -9 of connector and cloud at each step of each kind of job',
+    file: 'tests/whole/kills.test.mjs',
+  },
 ];
 
 const areas = [...new Set(stories.map((story) => story.area))];
@@ -51,41 +73,59 @@ const wanted = stories.filter((story) => picked.length === 0 || picked.includes(
 try {
   await step('Setting up', () => {
     systemPackages('build', 'test');
+    npmPackages();
     rustComponents();
   });
-  const suites = [...new Set(wanted.map((story) => story.suite))].flatMap((name) => ['--test', name]);
-  await step('Building', () => run('cargo', ['test', ...everything, '--no-run', ...suites], linted));
+  const suites = [...new Set(wanted.flatMap(({ suite }) => suite ?? []))].flatMap((name) => ['--test', name]);
+  if (suites.length > 0)
+    await step('Building', () => run('cargo', ['test', ...everything, '--no-run', ...suites], linted));
+  if (wanted.some(({ file }) => file)) await step('Building the programs', () => buildPrograms(linted));
   const rows = [];
-  for (const story of wanted) rows.push([story, await step(story.what, () => told(story))]);
-  const cells = rows.map(([{ area, what }, { seconds, passed }]) => [
-    area,
-    what,
-    `${seconds.toFixed(0)} s`,
-    passed ? 'passed' : 'FAILED',
-  ]);
-  process.stdout.write(`\n${table([['area', 'what ran', 'took', 'end'], ...cells])}\n`);
-  if (rows.some(([, { passed }]) => !passed)) process.exitCode = 1;
+  for (const story of wanted) {
+    const { seconds, passed, counted } = await step(story.what, () => told(story));
+    rows.push([
+      story.area,
+      story.what,
+      counted.join('; ') || '–',
+      `${seconds.toFixed(0)} s`,
+      passed ? 'passed' : 'FAILED',
+    ]);
+    // After each: one that is broken off takes nothing with it.
+    const made = [...rows.at(-1), madeOn(os.availableParallelism())];
+    await keepRows('docs/reliability.md', [...HEADER, 'when, on what'], [made]);
+  }
+  process.stdout.write(`\n${table([HEADER, ...rows])}\n`);
+  if (rows.some((row) => row.at(-1) !== 'passed')) process.exitCode = 1;
 } catch (error) {
   process.stderr.write(`\n${error.message}\n`);
   process.exitCode = 1;
 }
 
-/** Runs a story and tells how long it took and whether it passed. */
-function told({ suite, test }) {
+/** Runs a story and tells how long it took, whether it passed, and what it counted. */
+async function told(story) {
+  const [command, args] = story.file ? ofNode(story.file) : ofRust(story);
+  const env = { ...process.env, ...linted.env, TILLWATCH_SOAK: '1' };
+  const started = Date.now();
+  const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const counted = [];
+  for await (const line of createInterface({ input: child.stdout })) {
+    process.stdout.write(`${line}\n`);
+    const count = /counted: (.*)$/.exec(line)?.[1];
+    if (count) counted.push(count);
+  }
+  const code = child.exitCode ?? child.signalCode ?? (await once(child, 'exit'))[0];
+  return { seconds: (Date.now() - started) / 1000, passed: code === 0, counted };
+}
+
+function ofNode(file) {
+  return ['node', ['--test', '--test-reporter=spec', file]];
+}
+
+function ofRust({ suite, test }) {
   const args = ['test', ...everything, '--quiet', '--test', suite, '--', '--exact', test];
   // A name that no test has would pass without running anything.
-  if (
-    !output('cargo', [...args, '--list'], { env: { ...process.env, ...linted.env } })?.includes(
-      `${test}: test`,
-    )
-  )
+  const env = { ...process.env, ...linted.env };
+  if (!output('cargo', [...args, '--list'], { env })?.includes(`${test}: test`))
     throw new Error(`There is no test ${test} in ${suite}.`);
-  const started = Date.now();
-  let passed = true;
-  try {
-    run('cargo', [...args, '--nocapture'], { env: { ...linted.env, TILLWATCH_SOAK: '1' } });
-  } catch {
-    passed = false;
-  }
-  return { seconds: (Date.now() - started) / 1000, passed };
+  return ['cargo', [...args, '--nocapture']];
 }

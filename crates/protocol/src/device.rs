@@ -3,10 +3,12 @@
 //! A token is a JWT (EdDSA): `sub` the device id, `aud` the cloud id, `exp` at most [`MAX_LIFE_SECONDS`]
 //! ahead, `jti` used once. The cloud keeps the public key only.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
-use ed25519_dalek::{Signer as _, SigningKey};
+use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
@@ -59,18 +61,19 @@ impl std::fmt::Debug for Identity {
     }
 }
 
-/// A key made in the store that has no identity yet.
-pub struct DeviceKey(SigningKey);
+/// A key made in the store that has no identity yet: its seed.
+pub struct DeviceKey([u8; 32]);
 
 impl DeviceKey {
     /// Makes a key from the system's randomness.
     pub fn generate() -> Self {
-        Self(SigningKey::from_bytes(&rand::random()))
+        Self(rand::random())
     }
 
     /// The public half as enrollment sends it.
     pub fn public_key(&self) -> String {
-        URL_SAFE_NO_PAD.encode(self.0.verifying_key().as_bytes())
+        let pair = Ed25519KeyPair::from_seed_unchecked(&self.0).expect("a seed of 32 bytes");
+        URL_SAFE_NO_PAD.encode(pair.public_key())
     }
 
     /// The identity that enrollment gave to this key.
@@ -82,7 +85,7 @@ impl DeviceKey {
             pos_server_id: enrolled.pos_server_id,
             outlet: enrolled.outlet,
             time_zone: enrolled.time_zone,
-            secret_key: URL_SAFE_NO_PAD.encode(self.0.to_bytes()),
+            secret_key: URL_SAFE_NO_PAD.encode(self.0),
         }
     }
 }
@@ -95,7 +98,7 @@ pub struct BadKey;
 /// Signs tokens for one identity.
 #[derive(Clone)]
 pub struct Signer {
-    key: SigningKey,
+    key: Arc<Ed25519KeyPair>,
     device_id: DeviceId,
     cloud_id: CloudId,
 }
@@ -104,8 +107,8 @@ impl Signer {
     /// Reads the identity's key.
     pub fn new(identity: &Identity) -> Result<Self, BadKey> {
         let seed = URL_SAFE_NO_PAD.decode(&identity.secret_key).map_err(|_| BadKey)?;
-        let key = SigningKey::from_bytes(&seed.try_into().map_err(|_| BadKey)?);
-        Ok(Self { key, device_id: identity.device_id, cloud_id: identity.cloud_id })
+        let key = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| BadKey)?;
+        Ok(Self { key: Arc::new(key), device_id: identity.device_id, cloud_id: identity.cloud_id })
     }
 
     /// A token for one request. `now` is the cloud's time as far as the store knows it.
@@ -121,7 +124,7 @@ impl Signer {
         let encoded = |part: &[u8]| URL_SAFE_NO_PAD.encode(part);
         let said = format!("{}.{}", encoded(br#"{"typ":"JWT","alg":"EdDSA"}"#), encoded(&claims));
         let signature = self.key.sign(said.as_bytes());
-        format!("{said}.{}", encoded(&signature.to_bytes()))
+        format!("{said}.{}", encoded(signature.as_ref()))
     }
 }
 

@@ -5,7 +5,6 @@ use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 
-use encoding_rs::{CoderResult, Decoder, Encoding};
 use flate2::read::MultiGzDecoder;
 
 /// How much is read at a time.
@@ -20,7 +19,7 @@ pub(super) struct Source {
     file: File,
     len: u64,
     gzip: bool,
-    utf16: Option<&'static Encoding>,
+    utf16: Option<Utf16>,
     read_bytes: Cell<u64>,
 }
 
@@ -66,17 +65,18 @@ impl Source {
     /// Where the line ends that goes on at `from` of a piece of the file.
     pub(super) fn line_end(&self, piece: &[u8], from: usize) -> Option<usize> {
         let rest = piece.get(from..)?;
-        let Some(encoding) = self.utf16 else { return memchr::memchr(b'\n', rest).map(|at| from + at + 1) };
-        let end = if encoding == encoding_rs::UTF_16BE { *b"\0\n" } else { *b"\n\0" };
-        rest.as_chunks().0.iter().position(|unit| *unit == end).map(|at| from + 2 * at + 2)
+        let Some(order) = self.utf16 else { return memchr::memchr(b'\n', rest).map(|at| from + at + 1) };
+        let is_end = |unit: &[u8; 2]| order.unit(*unit) == u16::from(b'\n');
+        rest.as_chunks().0.iter().position(is_end).map(|at| from + 2 * at + 2)
     }
 
     /// A piece of the file as ASCII and what else there is.
     pub(super) fn text<'a>(&self, piece: &'a [u8]) -> Cow<'a, [u8]> {
         match self.utf16 {
-            Some(encoding) => {
-                let (text, _) = encoding.decode_without_bom_handling(piece);
-                text.into_owned().into_bytes().into()
+            Some(order) => {
+                let mut text = String::with_capacity(piece.len());
+                order.decode(piece, &mut text);
+                text.into_bytes().into()
             }
             None => piece.into(),
         }
@@ -85,8 +85,8 @@ impl Source {
     /// What the manifest says of it.
     pub(super) fn encoding(&self, start: &[u8]) -> &'static str {
         match self.utf16 {
-            Some(encoding) if encoding == encoding_rs::UTF_16BE => "utf-16be",
-            Some(_) => "utf-16le",
+            Some(Utf16::BigEndian) => "utf-16be",
+            Some(Utf16::LittleEndian) => "utf-16le",
             None => match std::str::from_utf8(start) {
                 Ok(_) => "utf-8",
                 // The start was cut within a character.
@@ -113,7 +113,7 @@ impl Source {
 
     fn transcoded<'a>(&self, bytes: impl Read + 'a) -> Box<dyn Read + 'a> {
         match self.utf16 {
-            Some(encoding) => Box::new(Transcoded::new(bytes, encoding)),
+            Some(order) => Box::new(Transcoded::new(bytes, order)),
             None => Box::new(bytes),
         }
     }
@@ -149,17 +149,17 @@ fn read_once(file: &File, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
 }
 
 /// Which UTF-16 a text is in, by its mark or, as a rotated file goes on without one, by its first characters.
-fn utf16(start: &[u8]) -> Option<&'static Encoding> {
+fn utf16(start: &[u8]) -> Option<Utf16> {
     match start {
-        [0xff, 0xfe, ..] => return Some(encoding_rs::UTF_16LE),
-        [0xfe, 0xff, ..] => return Some(encoding_rs::UTF_16BE),
+        [0xff, 0xfe, ..] => return Some(Utf16::LittleEndian),
+        [0xfe, 0xff, ..] => return Some(Utf16::BigEndian),
         _ if start.len() < 2 * TOLD_BY => return None,
         _ => {}
     }
     let ascii = |place: usize| start.chunks_exact(2).all(|unit| unit[place] != 0 && unit[1 - place] == 0);
     match (ascii(0), ascii(1)) {
-        (true, _) => Some(encoding_rs::UTF_16LE),
-        (_, true) => Some(encoding_rs::UTF_16BE),
+        (true, _) => Some(Utf16::LittleEndian),
+        (_, true) => Some(Utf16::BigEndian),
         _ => None,
     }
 }
@@ -180,57 +180,85 @@ impl Read for RangeReader<'_> {
     }
 }
 
-/// UTF-16 as UTF-8.
-struct Transcoded<R> {
-    inner: R,
-    decoder: Decoder,
-    input: Vec<u8>,
-    input_at: usize,
-    ended: bool,
-    finished: bool,
-    output: Vec<u8>,
-    output_at: usize,
+/// UTF-16, by which of a unit's two bytes comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Utf16 {
+    LittleEndian,
+    BigEndian,
 }
 
-impl<R: Read> Transcoded<R> {
-    fn new(inner: R, encoding: &'static Encoding) -> Self {
-        Self {
-            inner,
-            decoder: encoding.new_decoder_with_bom_removal(),
-            input: Vec::new(),
-            input_at: 0,
-            ended: false,
-            finished: false,
-            output: vec![0; 64 * 1024],
-            output_at: 64 * 1024,
+impl Utf16 {
+    fn unit(self, bytes: [u8; 2]) -> u16 {
+        match self {
+            Self::LittleEndian => u16::from_le_bytes(bytes),
+            Self::BigEndian => u16::from_be_bytes(bytes),
         }
     }
 
+    /// Appends a text, U+FFFD for what is no character. A byte that is left over is not looked at.
+    fn decode(self, bytes: &[u8], text: &mut String) {
+        let units = bytes.as_chunks().0.iter().map(|unit| self.unit(*unit));
+        let characters = char::decode_utf16(units);
+        text.extend(characters.map(|character| character.unwrap_or(char::REPLACEMENT_CHARACTER)));
+    }
+}
+
+/// UTF-16 as UTF-8, without the mark at its start.
+struct Transcoded<R> {
+    inner: R,
+    order: Utf16,
+    /// What is not decoded yet: after a read, half a character at most.
+    input: Vec<u8>,
+    output: String,
+    output_at: usize,
+    is_start: bool,
+    ended: bool,
+}
+
+impl<R: Read> Transcoded<R> {
+    fn new(inner: R, order: Utf16) -> Self {
+        let (input, output) = (Vec::new(), String::new());
+        Self { inner, order, input, output, output_at: 0, is_start: true, ended: false }
+    }
+
     fn refill(&mut self) -> io::Result<()> {
-        if self.input_at == self.input.len() && !self.ended {
-            self.input.resize(32 * 1024, 0);
-            let read = self.inner.read(&mut self.input)?;
-            self.input.truncate(read);
-            self.input_at = 0;
-            self.ended = read == 0;
+        let held = self.input.len();
+        self.input.resize(held + 32 * 1024, 0);
+        let read = self.inner.read(&mut self.input[held..]);
+        self.input.truncate(held + *read.as_ref().unwrap_or(&0));
+        self.ended = read? == 0;
+        let mut whole = self.input.len() & !1;
+        if !self.ended
+            && let Some(last) = self.input[..whole].last_chunk()
+            // The first half of a character whose second is still to come.
+            && matches!(self.order.unit(*last), 0xd800..=0xdbff)
+        {
+            whole -= 2;
         }
-        self.output.resize(64 * 1024, 0);
-        let input = &self.input[self.input_at..];
-        let (result, read, written, _) = self.decoder.decode_to_utf8(input, &mut self.output, self.ended);
-        self.input_at += read;
-        self.output.truncate(written);
+        self.output.clear();
         self.output_at = 0;
-        self.finished = self.ended && result == CoderResult::InputEmpty;
+        self.order.decode(&self.input[..whole], &mut self.output);
+        self.input.drain(..whole);
+        if self.ended && !self.input.is_empty() {
+            self.input.clear();
+            self.output.push(char::REPLACEMENT_CHARACTER);
+        }
+        if self.is_start && !self.output.is_empty() {
+            self.is_start = false;
+            if self.output.starts_with('\u{feff}') {
+                self.output_at = '\u{feff}'.len_utf8();
+            }
+        }
         Ok(())
     }
 }
 
 impl<R: Read> Read for Transcoded<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.output_at >= self.output.len() && !self.finished {
+        while self.output_at == self.output.len() && !self.ended {
             self.refill()?;
         }
-        let rest = &self.output[self.output_at.min(self.output.len())..];
+        let rest = &self.output.as_bytes()[self.output_at..];
         let count = rest.len().min(buffer.len());
         buffer[..count].copy_from_slice(&rest[..count]);
         self.output_at += count;
@@ -313,6 +341,47 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
         Source::new(file).unwrap()
+    }
+
+    /// Gives a byte at a time, and an interruption before each.
+    struct Drop<'a>(&'a [u8], bool);
+
+    impl Read for Drop<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.1 = !self.1;
+            if self.1 {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let count = self.0.len().min(1);
+            buffer[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn utf16_is_read_wherever_a_read_ends() {
+        let text = "\u{feff}чек 😀\u{feff}\n";
+        for (order, bytes) in [
+            (Utf16::LittleEndian, u16::to_le_bytes as fn(u16) -> [u8; 2]),
+            (Utf16::BigEndian, u16::to_be_bytes),
+        ] {
+            let mut wide: Vec<u8> = text.encode_utf16().flat_map(bytes).collect();
+            let read = |wide: &[u8]| {
+                let mut read = String::new();
+                Transcoded::new(Drop(wide, false), order).read_to_string(&mut read).unwrap();
+                read
+            };
+            assert_eq!(read(&wide), "чек 😀\u{feff}\n", "the mark is no text, and later it is");
+            // Half a character, and half a unit, at the end.
+            wide.extend(bytes(0xd83d));
+            wide.push(7);
+            assert_eq!(read(&wide), "чек 😀\u{feff}\n\u{fffd}\u{fffd}");
+            wide.truncate(wide.len() - 1);
+            wide.extend(bytes(u16::from(b'a')));
+            assert_eq!(read(&wide), "чек 😀\u{feff}\n\u{fffd}a");
+            assert_eq!(read(&[]), "");
+        }
     }
 
     fn lines(source: &Source) -> Vec<(u64, usize, bool)> {
