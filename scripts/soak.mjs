@@ -57,6 +57,16 @@ const stories = [
     what: 'kill -9 of connector and cloud at each step of each kind of job',
     file: 'tests/whole/kills.test.mjs',
   },
+  {
+    area: 'network',
+    what: '100 links that go dead without a word',
+    file: 'tests/network/line.test.mjs',
+  },
+  {
+    area: 'network',
+    what: '50 jobs over a line that loses 30 % and takes 300 ms each way',
+    file: 'tests/network/loss.test.mjs',
+  },
 ];
 
 const areas = [...new Set(stories.map((story) => story.area))];
@@ -118,7 +128,9 @@ async function told(story) {
 }
 
 function ofNode(file) {
-  return ['node', ['--test', '--test-reporter=spec', file]];
+  // Where packets are dropped, in a network of its own.
+  const within = file.startsWith('tests/network/') ? ['tests/network/session.mjs'] : [];
+  return ['node', [...within, '--test', '--test-reporter=spec', file]];
 }
 
 function ofRust({ suite, test }) {
