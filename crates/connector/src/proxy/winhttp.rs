@@ -80,21 +80,21 @@ mod tests {
         [numbers, length(proxies), proxies.into(), length(bypass), bypass.into()].concat()
     }
 
-    fn settings(http: &str, https: &str, no: &str) -> Option<Settings> {
-        Some(Settings { http: http.into(), https: https.into(), no: no.into() })
+    fn settings(http: &str, https: &str, no: &str) -> Settings {
+        Settings { http: http.into(), https: https.into(), no: no.into() }
     }
 
     #[test]
     fn one_proxy_is_for_everything() {
         let read = parse(&bytes(3, "proxy.example:3128", "<local>;*.corp.example;till"));
-        assert_eq!(read, settings("proxy.example:3128", "proxy.example:3128", ".corp.example,till"));
+        assert_eq!(read, Some(settings("proxy.example:3128", "proxy.example:3128", ".corp.example,till")));
     }
 
     #[test]
     fn each_scheme_may_have_its_own() {
         let read = parse(&bytes(3, "http=one:80;HTTPS=two:443", ""));
-        assert_eq!(read, settings("one:80", "two:443", ""));
-        assert_eq!(parse(&bytes(3, "https=two:443", "")), settings("", "two:443", ""));
+        assert_eq!(read, Some(settings("one:80", "two:443", "")));
+        assert_eq!(parse(&bytes(3, "https=two:443", "")), Some(settings("", "two:443", "")));
         assert_eq!(parse(&bytes(3, "ftp=one:80", "")), None);
     }
 
@@ -130,6 +130,6 @@ mod tests {
             .unwrap();
         let found = read(&key);
         windows_registry::CURRENT_USER.remove_tree(&path).unwrap();
-        assert_eq!(found, settings("proxy.example:3128", "proxy.example:3128", ""));
+        assert_eq!(found, Some(settings("proxy.example:3128", "proxy.example:3128", "")));
     }
 }
