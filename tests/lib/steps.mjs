@@ -69,5 +69,5 @@ function status(pid) {
 
 /** A file's name without what differs from run to run. */
 function named(file) {
-  return path.basename(file).replace(/[0-9a-f]{8}-[0-9a-f-]{27}|[0-9A-Za-z_-]{21}/g, '…');
+  return path.basename(file).replace(/(?<=^.writing-).*|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9A-Za-z_-]{21}/g, '…');
 }
