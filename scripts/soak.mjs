@@ -1,25 +1,30 @@
 // What takes longer than a test should: stories of `npm test` with more of everything. `npm run soak -- logs` picks areas.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdirSync } from 'node:fs';
 import os from 'node:os';
+import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { keepRows, madeOn } from './lib/kept-table.mjs';
 import { table } from './lib/measure.mjs';
 import { output, root, run, step } from './lib/run.mjs';
 import {
   buildPrograms,
+  cargoTool,
   everything,
   linted,
   npmPackages,
   rustComponents,
   systemPackages,
+  targetDir,
 } from './lib/setup.mjs';
 
 const HEADER = ['area', 'what ran', 'counted', 'took', 'end'];
 
 /**
  * Each is a test that does more when TILLWATCH_SOAK is set: `suite` is the file in a crate's `tests/` and `test` what is
- * in it, or `file` is a story of the whole. What a test counts it prints behind `counted: `.
+ * in it, or `file` is a story of the whole, or `fuzz` a target in tests/fuzz. What a test counts it prints behind
+ * `counted: `.
  */
 const stories = [
   {
@@ -67,6 +72,11 @@ const stories = [
     what: '50 jobs over a line that loses 30 % and takes 300 ms each way',
     file: 'tests/network/loss.test.mjs',
   },
+  ...['frames', 'report', 'exchange', 'timestamps', 'import', 'viewer'].map((target) => ({
+    area: 'fuzz',
+    what: `${target}: bytes that nobody thought of, for a minute`,
+    fuzz: target,
+  })),
 ];
 
 const areas = [...new Set(stories.map((story) => story.area))];
@@ -113,24 +123,44 @@ try {
 
 /** Runs a story and tells how long it took, whether it passed, and what it counted. */
 async function told(story) {
-  const [command, args] = story.file ? ofNode(story.file) : ofRust(story);
-  const env = { ...process.env, ...linted.env, TILLWATCH_SOAK: '1' };
+  const { command, args, env } = story.fuzz ? ofFuzz(story) : story.file ? ofNode(story) : ofRust(story);
   const started = Date.now();
-  const child = spawn(command, args, { cwd: root, env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(command, args, {
+    cwd: root,
+    env: { ...process.env, ...env, TILLWATCH_SOAK: '1' },
+    stdio: ['ignore', 'pipe', story.fuzz ? 'pipe' : 'inherit'],
+  });
   const counted = [];
-  for await (const line of createInterface({ input: child.stdout })) {
+  // libFuzzer tells what it did as its errors.
+  for await (const line of createInterface({ input: story.fuzz ? child.stderr : child.stdout })) {
     process.stdout.write(`${line}\n`);
-    const count = /counted: (.*)$/.exec(line)?.[1];
+    const count = /counted: (.*)$/.exec(line)?.[1] ?? /^Done (\d+ runs)/.exec(line)?.[1];
     if (count) counted.push(count);
   }
   const code = child.exitCode ?? child.signalCode ?? (await once(child, 'exit'))[0];
   return { seconds: (Date.now() - started) / 1000, passed: code === 0, counted };
 }
 
-function ofNode(file) {
+function ofNode({ file }) {
   // Where packets are dropped, in a network of its own.
   const within = file.startsWith('tests/network/') ? ['tests/network/session.mjs'] : [];
-  return ['node', [...within, '--test', '--test-reporter=spec', file]];
+  return { command: 'node', args: [...within, '--test', '--test-reporter=spec', file], env: linted.env };
+}
+
+/** A target with what it is fed with first; what it finds besides is left in a folder that is not kept. */
+function ofFuzz({ fuzz }) {
+  const found = path.join(targetDir(), 'fuzz-corpus', fuzz);
+  mkdirSync(found, { recursive: true });
+  const folder = path.join('tests', 'fuzz');
+  const target = ['--fuzz-dir', folder, '--sanitizer', 'none', `fuzz-${fuzz}`];
+  const limits = ['-max_total_time=60', '-rss_limit_mb=2048', '-timeout=10', '-max_len=65536'];
+  // What links fast is enough: none of it is shipped.
+  const env = { CARGO_PROFILE_RELEASE_LTO: 'off', CARGO_PROFILE_RELEASE_CODEGEN_UNITS: '16' };
+  return {
+    command: cargoTool('cargo-fuzz'),
+    args: ['run', ...target, found, path.join(folder, 'corpus', fuzz), '--', ...limits],
+    env,
+  };
 }
 
 function ofRust({ suite, test }) {
@@ -139,5 +169,5 @@ function ofRust({ suite, test }) {
   const env = { ...process.env, ...linted.env };
   if (!output('cargo', [...args, '--list'], { env })?.includes(`${test}: test`))
     throw new Error(`There is no test ${test} in ${suite}.`);
-  return ['cargo', [...args, '--nocapture']];
+  return { command: 'cargo', args: [...args, '--nocapture'], env: linted.env };
 }

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { root, run, step } from './lib/run.mjs';
 import {
   buildPrograms,
-  cargoDeny,
+  cargoTool,
   everything,
   linted as cargo,
   npmPackages,
@@ -29,7 +29,7 @@ try {
   if (wants('lint')) {
     await step('Formatting and lints', () => {
       run('cargo', ['fmt', '--all', '--check']);
-      run(cargoDeny(), ['--locked', 'check', 'bans', 'licenses', 'sources']);
+      run(cargoTool('cargo-deny'), ['--locked', 'check', 'bans', 'licenses', 'sources']);
       run('npm', ['run', '--silent', 'lint']);
       run('npm', ['run', '--silent', 'check', '--workspace', 'ui']);
     });

@@ -142,11 +142,11 @@ export function rustComponents() {
     if (output(probe, ['--version']) === null) run('rustup', ['component', 'add', component]);
 }
 
-/** cargo-deny, built once into the target folder. Gives the path of the program. */
-export function cargoDeny() {
+/** A command of cargo's such as `cargo-deny`, built once into the target folder. Gives the path of the program. */
+export function cargoTool(name) {
   const folder = path.join(targetDir(), 'tools');
-  const tool = path.join(folder, 'bin', process.platform === 'win32' ? 'cargo-deny.exe' : 'cargo-deny');
-  if (!existsSync(tool)) run('cargo', ['install', '--quiet', '--locked', '--root', folder, 'cargo-deny']);
+  const tool = path.join(folder, 'bin', process.platform === 'win32' ? `${name}.exe` : name);
+  if (!existsSync(tool)) run('cargo', ['install', '--quiet', '--locked', '--root', folder, name]);
   return tool;
 }
 

@@ -27,7 +27,7 @@ mod settings;
 mod shell;
 #[cfg(debug_assertions)]
 mod stdin;
-mod viewer;
+pub mod viewer;
 mod watch;
 
 use std::process::ExitCode;

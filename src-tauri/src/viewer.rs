@@ -14,21 +14,21 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use archive::{Source, read};
-pub(crate) use lines::Log;
-pub(crate) use view::View;
+pub use archive::{Source, read};
+pub use lines::Log;
+pub use view::View;
 
 /// How much archives may hold together, so that no archive fills memory or disk.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// Bytes of text.
-    pub(crate) text: u64,
+    pub text: u64,
     /// Lines; places are 32 bits wide.
-    pub(crate) lines: usize,
+    pub lines: usize,
 }
 
 /// As the window's words for `archive_too_large` have it.
-pub(crate) const LIMITS: Limits = Limits { text: 4 << 30, lines: 20_000_000 };
+pub const LIMITS: Limits = Limits { text: 4 << 30, lines: 20_000_000 };
 
 /// Lines longer than this, in bytes, are shown in pieces.
 const LONGEST: usize = 4 << 10;

@@ -33,18 +33,18 @@ const STEP: u64 = 4 << 20;
 
 /// An archive that lies on the disk.
 #[derive(Clone, Debug)]
-pub(crate) struct Source {
+pub struct Source {
     /// Where it lies.
-    pub(crate) path: PathBuf,
+    pub path: PathBuf,
     /// What it is called, for errors.
-    pub(crate) name: String,
+    pub name: String,
     /// The end of its period: the time of files that state none.
-    pub(crate) to: DateTime<Utc>,
+    pub to: DateTime<Utc>,
 }
 
 /// Reads all parts of an archive, in their order. What is kept of the text lies in `folder`. `go_on` hears how much
 /// text was read and about how much there is, and says false to stop, which gives none.
-pub(crate) fn read(
+pub fn read(
     sources: &[Source],
     folder: &Path,
     limits: Limits,

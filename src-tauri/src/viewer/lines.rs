@@ -15,7 +15,7 @@ const LEVEL_BITS: u32 = 3;
 const START_BIT: u64 = 1 << LEVEL_BITS;
 
 /// All lines of all files.
-pub(crate) struct Log {
+pub struct Log {
     text: Text,
     lines: Lines,
     /// Lines in the order of time; those of one moment in that of their files.

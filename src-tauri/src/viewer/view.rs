@@ -19,7 +19,7 @@ const LONGEST_SEARCH: usize = 500;
 const MOST_ENTRY: usize = 256 << 10;
 
 /// A log as one window sees it.
-pub(crate) struct View {
+pub struct View {
     log: Arc<Log>,
     shown: Mutex<Shown>,
     /// Which search is the newest; older ones give up.
@@ -36,7 +36,7 @@ struct Shown {
 
 impl View {
     /// All lines, and no search.
-    pub(crate) fn new(log: Arc<Log>) -> Self {
+    pub fn new(log: Arc<Log>) -> Self {
         let lines = log.order().to_vec();
         Self {
             log,
@@ -52,7 +52,7 @@ impl View {
     }
 
     /// The lines at these places, at most 500.
-    pub(crate) fn window(&self, offset: u32, limit: u32) -> Result<LogWindow, AppError> {
+    pub fn window(&self, offset: u32, limit: u32) -> Result<LogWindow, AppError> {
         let (lines, total, hits) = {
             let shown = lock(&self.shown);
             let start = (offset as usize).min(shown.lines.len());
@@ -77,7 +77,7 @@ impl View {
 
     /// Shows the lines of these levels and this file. `near` is the place that was looked at; the answer says where
     /// the line that was there is now, or the next one.
-    pub(crate) fn filter(&self, filter: &LogFilter, near: u32) -> LogShown {
+    pub fn filter(&self, filter: &LogFilter, near: u32) -> LogShown {
         let log = &self.log;
         let passes = |line: u32| {
             filter.levels.contains(&log.level(line)) && filter.file.is_none_or(|file| log.file(line) == file)
@@ -103,7 +103,7 @@ impl View {
 
     /// Searches for a text, in whatever case, and gives the first match from `near` on. None if another search was
     /// started meanwhile. An empty text ends the search.
-    pub(crate) fn find(&self, text: &str, near: u32) -> Result<Option<LogFound>, AppError> {
+    pub fn find(&self, text: &str, near: u32) -> Result<Option<LogFound>, AppError> {
         let turn = self.search.fetch_add(1, Ordering::Relaxed) + 1;
         if text.chars().count() > LONGEST_SEARCH {
             return Err(AppError::from(ErrorCode::InvalidRequest).param("field", "text"));
@@ -124,7 +124,7 @@ impl View {
 
     /// The next or previous match or error from a place, which is not itself one of them; from the other end when
     /// there is none.
-    pub(crate) fn jump(&self, from: u32, to: Jump) -> Option<LogPlace> {
+    pub fn jump(&self, from: u32, to: Jump) -> Option<LogPlace> {
         let shown = lock(&self.shown);
         match to {
             Jump::NextMatch | Jump::PreviousMatch => {
@@ -156,7 +156,7 @@ impl View {
     }
 
     /// The whole entry that the line at this place belongs to.
-    pub(crate) fn entry(&self, place: u32) -> Result<Option<LogEntry>, AppError> {
+    pub fn entry(&self, place: u32) -> Result<Option<LogEntry>, AppError> {
         let Some(line) = lock(&self.shown).lines.get(place as usize).copied() else { return Ok(None) };
         let mut text = String::new();
         let mut truncated = false;
