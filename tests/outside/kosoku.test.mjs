@@ -33,18 +33,29 @@ const groups = [
   {
     name: 'binary, which the link refuses with 1003 as RFC 6455 allows',
     cases: /^(1\.2\.|9\.2\.1$)/,
+    count: 9,
     judge: (told) => assert.deepEqual([...new Set(told.map(({ close_code }) => close_code))], [1003]),
   },
   {
     name: 'compression, which the cloud does not agree to as RFC 7692 allows',
     cases: /^1[23]\./,
+    count: 216,
     judge: (told) => assert.deepEqual([...new Set(told.map(({ behavior }) => behavior))], ['UNIMPLEMENTED']),
   },
-  { name: 'over 64 KiB, the limit of the link', cases: /^(7\.1\.6$|9\.1\.[2-6]$|9\.2\.[2-6]$|9\.[3-6]\.)/ },
-  { name: 'a measure of speed, in which each echo here is a write of the database', cases: /^9\.[78]\./ },
+  {
+    name: 'over 64 KiB, the limit of the link',
+    count: 41,
+    cases: /^(7\.1\.6$|9\.1\.[2-6]$|9\.2\.[2-6]$|9\.[3-6]\.)/,
+  },
+  {
+    name: 'a measure of speed, in which each echo here is a way through the database',
+    count: 12,
+    cases: /^9\.[78]\./,
+  },
   {
     name: 'passed',
     cases: /^/,
+    count: 239,
     judge: (told) =>
       assert.deepEqual(
         told.filter(({ passed }) => !passed),
@@ -67,14 +78,16 @@ test('the link keeps to RFC 6455', async (t) => {
   const all = await run();
   for (const group of groups) {
     const cases = all.filter((id) => group === groups.find(({ cases }) => cases.test(id)));
+    assert.equal(cases.length, group.count, group.name);
     if (group.judge) {
       const told = await run(url, String(AT_A_TIME), ...cases);
       group.judge(told);
       assert.equal(told.length, cases.length);
-      const loose = told.filter(({ behavior }) => behavior === 'NON-STRICT').map(({ case: id }) => id);
-      if (loose.length > 0) t.diagnostic(`allowed, if not the best: ${loose.join(', ')}`);
+      for (const behavior of ['NON-STRICT', 'INFORMATIONAL']) {
+        const ids = told.filter((one) => one.behavior === behavior).map(({ case: id }) => id);
+        if (ids.length > 0) t.diagnostic(`${behavior}: ${ids.join(', ')}`);
+      }
     }
-    assert.ok(cases.length >= group.atLeast, `${cases.length} cases: ${group.name}`);
     t.diagnostic(`${cases.length} cases: ${group.name}${group.judge ? '' : '; not run'}`);
   }
 });
@@ -89,12 +102,8 @@ async function door(t, cloud, devices) {
   const server = net.createServer((judge) => {
     const device = free.shift();
     const link = tls.connect({ host: hostname, port, ca });
-    for (const [one, other] of [
-      [judge, link],
-      [link, judge],
-    ])
-      one.on('error', () => other.destroy()).on('close', () => other.destroy());
-    link.on('close', () => free.push(device));
+    judge.on('error', () => link.destroy());
+    link.on('error', () => judge.destroy()).on('close', () => free.push(device));
     open(judge, link, device).catch((error) => judge.destroy(error));
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
