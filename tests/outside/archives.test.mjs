@@ -123,7 +123,8 @@ function assertSafe(names) {
 
 test('archives of logs are what unzip, 7z and Python take them for', async (t) => {
   const cloud = await scene(t, [{ outlet: 'Riga Centrs' }]);
-  const events = follow(t, cloud);
+  // The connector collects logs when nothing else wants the processor.
+  const events = follow(t, cloud, 300_000);
   const riga = store(t, cloud, 0, {
     toml: '[pos]\nstatus_file = "status.json"\nlogs = ["logs/**"]\n',
   });

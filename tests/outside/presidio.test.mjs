@@ -118,7 +118,8 @@ function sow() {
 test('presidio finds no card in what leaves the store', async (t) => {
   const bin = python('presidio', ['presidio-analyzer==2.2.366']);
   const cloud = await scene(t, [{ outlet: 'Riga Centrs' }]);
-  const events = follow(t, cloud);
+  // The connector collects logs when nothing else wants the processor.
+  const events = follow(t, cloud, 300_000);
   const riga = store(t, cloud, 0, { toml: '[pos]\nstatus_file = "status.json"\nlogs = ["logs/**"]\n' });
   const sown = sow();
   const [before, after] = ['before', 'after'].map((name) => path.join(cloud.folder, `${name}.log`));
