@@ -25,6 +25,8 @@ const packages = {
     'python3',
     'python3-openpyxl',
     'libreoffice-calc',
+    // Certificates of an operator's kind.
+    'openssl',
     // What a cloud of several nodes stands on.
     'postgresql',
     'nats-server',

@@ -11,7 +11,9 @@ export function python(name, packages) {
   const done = path.join(folder, `${packages.join(',')}.installed`);
   if (!existsSync(done)) {
     run('python3', ['-m', 'venv', '--clear', folder]);
-    run(path.join(bin, 'pip'), ['install', '--quiet', '--disable-pip-version-check', ...packages]);
+    // What is used of them is compiled then: of the larger ones that is little.
+    const quietly = ['--quiet', '--disable-pip-version-check', '--no-compile'];
+    run(path.join(bin, 'pip'), ['install', ...quietly, ...packages]);
     writeFileSync(done, '');
   }
   return bin;

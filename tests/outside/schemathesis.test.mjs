@@ -1,13 +1,14 @@
 // schemathesis asks a live cloud whether it keeps to its OpenAPI document: every call with data that the document allows
 // and data that it forbids, with tokens and without, and calls that follow from one another's answers.
 import assert from 'node:assert/strict';
-import { createHash, createPrivateKey, generateKeyPairSync, randomUUID, sign } from 'node:crypto';
 import { copyFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { addUser, fillLoyalty, program, scene } from '../lib/scene.mjs';
 import { cloudCommand } from '../../scripts/lib/cloud.mjs';
+import { sha256 } from '../lib/archives.mjs';
+import { enrollDevice } from '../lib/device.mjs';
 import { python } from '../lib/python.mjs';
 
 test('the cloud keeps to its OpenAPI document', async (t) => {
@@ -45,11 +46,7 @@ async function fill(cloud) {
   const leaver = { email: 'leaver@tillwatch.example', password: cloud.admin.password };
   addUser(cloud.dataDir, leaver);
   const [store] = cloud.stores;
-  const key = generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' });
-  const enrolled = await cloud.request('POST', '/api/v1/enroll', {
-    json: { code: store.code, public_key: key.x },
-  });
-  assert.equal(enrolled.status, 200);
+  const device = await enrollDevice(cloud, store);
   const job = await cloud.api('POST', `/pos-servers/${store.id}/jobs`, {
     json: {
       kind: 'retrieve_logs',
@@ -59,11 +56,10 @@ async function fill(cloud) {
       when_offline: 'queue',
     },
   });
-  const bearer = () => deviceToken(key, enrolled.body);
   const upload = async (content) => {
     const metadata = {
       job_id: job.id,
-      sha256: createHash('sha256').update(content).digest('hex'),
+      sha256: sha256(content),
       from: '2026-11-20T05:00:00Z',
       to: '2026-11-20T06:00:00Z',
       part: '1',
@@ -71,7 +67,7 @@ async function fill(cloud) {
     };
     const base64 = (text) => Buffer.from(text).toString('base64');
     const created = await cloud.request('POST', '/api/v1/uploads', {
-      token: bearer(),
+      token: device.token(),
       headers: {
         'tus-resumable': '1.0.0',
         'upload-length': String(content.length),
@@ -85,7 +81,7 @@ async function fill(cloud) {
   };
   const archive = await upload('an archive');
   const taken = await cloud.request('PATCH', `/api/v1/uploads/${archive}`, {
-    token: bearer(),
+    token: device.token(),
     headers: {
       'tus-resumable': '1.0.0',
       'upload-offset': '0',
@@ -114,25 +110,11 @@ async function fill(cloud) {
         status.chain.id,
         status.outlet.id,
         ...cloud.stores.map(({ id }) => id),
-        enrolled.body.device_id,
+        device.id,
       ],
-      device: { seed: key.d, id: enrolled.body.device_id, cloud: enrolled.body.cloud_id },
+      device: { seed: device.seed, id: device.id, cloud: device.cloudId },
     },
   };
-}
-
-/** A token of the store for one request. */
-function deviceToken(key, { device_id, cloud_id }) {
-  const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  const claims = {
-    sub: device_id,
-    aud: cloud_id,
-    exp: Math.floor(Date.now() / 1000) + 45,
-    jti: randomUUID(),
-  };
-  const signed = `${part({ alg: 'EdDSA', typ: 'JWT' })}.${part(claims)}`;
-  const signature = sign(null, Buffer.from(signed), createPrivateKey({ key, format: 'jwk' }));
-  return `${signed}.${signature.toString('base64url')}`;
 }
 
 /** What the run is made of, and each exception with its reason. */

@@ -36,7 +36,7 @@ const INTERNAL_ERROR: u16 = 1011;
 /// Serves a link from its upgrade to its end.
 pub(super) async fn run(mut socket: Box<WebSocket>, caller: Caller, arrival: Arrival, state: AppState) {
     let device = caller.device;
-    let (code, reason) = match serve(&mut socket, caller, arrival, &state).await {
+    let goodbye = match serve(&mut socket, caller, arrival, &state).await {
         Ok(end) => {
             tracing::debug!(pos_server = %device.pos_server_id, ?end, "a link ended");
             if end == End::Revoked {
@@ -48,27 +48,35 @@ pub(super) async fn run(mut socket: Box<WebSocket>, caller: Caller, arrival: Arr
         Err(error) => {
             let error = format!("{:#}", anyhow::Error::from(error));
             tracing::error!(pos_server = %device.pos_server_id, error, "a link failed");
-            (INTERNAL_ERROR, "internal")
+            Some((INTERNAL_ERROR, "internal"))
         }
     };
-    let frame = CloseFrame { code, reason: reason.into() };
-    if send(&mut socket, Message::Close(Some(frame))).await {
-        // Reading to the end lets the closing frame arrive: closing over unread data would reset the line.
+    let said = match goodbye {
+        Some((code, reason)) => {
+            let frame = CloseFrame { code, reason: reason.into() };
+            send(&mut socket, Message::Close(Some(frame))).await
+        }
+        None => true,
+    };
+    if said {
+        // Reading to the end lets the closing frame arrive: closing over unread data would reset the line. It also
+        // sends the answer to the closing frame of a peer.
         let _ = timeout(CLOSE, async { while let Some(Ok(_)) = socket.recv().await {} }).await;
     }
 }
 
-/// The closing frame for an end. Where the peer is gone already, nobody reads it.
-fn farewell(end: &End) -> (u16, &'static str) {
-    match end {
-        End::Bye(_) | End::Closed(_) | End::Broken => (1000, ""),
+/// The closing frame for an end; none where the peer's own came first. Where the peer is gone already, nobody reads it.
+fn farewell(end: &End) -> Option<(u16, &'static str)> {
+    Some(match end {
+        End::Closed(_) => return None,
+        End::Bye(_) | End::Broken => (1000, ""),
         End::Silent(_) => (close::GOING_AWAY, "silent"),
         End::Violated(violation) => (violation.close_code(), violation.as_str()),
         End::VersionUnsupported(_) => (close::VERSION_UNSUPPORTED, "version_unsupported"),
         End::Revoked => (close::CREDENTIALS_REVOKED, "credentials_revoked"),
         End::Replaced => (close::REPLACED_BY_NEWER_SESSION, "replaced_by_newer_session"),
         End::Drained => (close::RESTART, "restart"),
-    }
+    })
 }
 
 /// What the end of a link is called when ends are counted.

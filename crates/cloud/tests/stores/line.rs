@@ -90,9 +90,9 @@ impl Line {
         timeout(SOON, closed).await.expect("an end, soon")
     }
 
-    /// Closes with a code and waits until the cloud agrees.
+    /// Closes with a code, which the cloud must answer with the same.
     pub(crate) async fn close(mut self, code: u16) {
         self.socket.close(Some(CloseFrame { code: code.into(), reason: "".into() })).await.unwrap();
-        while let Some(Ok(_)) = self.socket.next().await {}
+        assert_eq!(self.closed().await, code);
     }
 }
