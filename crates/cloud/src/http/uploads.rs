@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -137,12 +137,8 @@ async fn offset(
     demand_tus(&headers)?;
     let db = state.store.read().await?;
     let upload = store::upload::find(&db, id, device.pos_server_id).await?.ok_or_else(ApiError::not_found)?;
-    let headers = [
-        (TUS_RESUMABLE, TUS),
-        (UPLOAD_OFFSET, upload.offset.into()),
-        (UPLOAD_LENGTH, upload.length.into()),
-        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
+    let headers =
+        [(TUS_RESUMABLE, TUS), (UPLOAD_OFFSET, upload.offset.into()), (UPLOAD_LENGTH, upload.length.into())];
     Ok((StatusCode::OK, headers).into_response())
 }
 
