@@ -18,6 +18,10 @@ import { python } from '../tests/lib/python.mjs';
 
 const picked = process.argv.slice(2);
 const wants = (part) => picked.length === 0 || picked.includes(part);
+const stories = (folder) =>
+  readdirSync(path.join(root, 'tests', folder))
+    .filter((name) => name.endsWith('.test.mjs'))
+    .map((name) => path.join('tests', folder, name));
 
 try {
   await step('Setting up', () => {
@@ -32,6 +36,7 @@ try {
       run(cargoTool('cargo-deny'), ['--locked', 'check', 'bans', 'licenses', 'sources']);
       run('npm', ['run', '--silent', 'lint']);
       run('npm', ['run', '--silent', 'check', '--workspace', 'ui']);
+      run('node', ['--test', ...stories('documents')]);
     });
   }
   if (['rust', 'whole', 'network', 'outside', 'window', 'windows'].some(wants)) {
@@ -59,10 +64,6 @@ try {
     );
   }
   const env = { ...cargo.env, TILLWATCH_TARGET: targetDir() };
-  const stories = (folder) =>
-    readdirSync(path.join(root, 'tests', folder))
-      .filter((name) => name.endsWith('.test.mjs'))
-      .map((name) => path.join('tests', folder, name));
   if (wants('whole')) {
     await step('Tests of the whole', () =>
       run('node', ['--test', '--test-timeout=300000', ...stories('whole')], { env }),

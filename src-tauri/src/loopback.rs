@@ -119,7 +119,8 @@ async fn read_target(browser: &mut TcpStream) -> Option<String> {
 async fn respond(browser: &mut TcpStream, status: &str, body: &str) {
     let head = format!(
         "HTTP/1.1 {status}\r\ncontent-type: text/html; charset=utf-8\r\ncontent-length: {}\r\n\
-         content-security-policy: default-src 'none'; style-src 'unsafe-inline'\r\nreferrer-policy: no-referrer\r\n\
+         content-security-policy: default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+         frame-ancestors 'none'\r\nx-content-type-options: nosniff\r\nreferrer-policy: no-referrer\r\n\
          cache-control: no-store\r\nconnection: close\r\n\r\n",
         body.len()
     );
@@ -195,6 +196,10 @@ mod tests {
         };
         let (page, ()) = tokio::join!(browser, app);
         assert!(page.contains("You may close &lt;this&gt;."), "{page}");
+        for header in ["frame-ancestors 'none'", "x-content-type-options: nosniff", "cache-control: no-store"]
+        {
+            assert!(page.contains(header), "{page}");
+        }
         drop(idle);
     }
 }

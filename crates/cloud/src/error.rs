@@ -150,6 +150,9 @@ pub(crate) fn render(response: axum::response::Response, request_id: &str) -> ax
     if let Some(cause) = &error.cause {
         tracing::error!(error = format!("{cause:#}"), "a request failed");
     }
+    if matches!(error.code.status(), 401 | 403) {
+        tracing::info!(code = error.code.as_str(), "a request was refused");
+    }
     let problem = Problem {
         code: error.code,
         title: error.code.title().into(),

@@ -14,6 +14,7 @@ mod session;
 
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, State};
+use axum::http::header::ORIGIN;
 use axum::http::request::Parts;
 use axum::response::Response;
 use tillwatch_protocol::error::ErrorCode;
@@ -53,6 +54,10 @@ impl FromRequestParts<AppState> for Upgrade {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
+        // Browsers name the page that asks; connectors have none to name.
+        if parts.headers.contains_key(ORIGIN) {
+            return Err(ApiError::invalid_field("origin", "no page may open a link"));
+        }
         match WebSocketUpgrade::from_request_parts(parts, state).await {
             Ok(upgrade) => Ok(Self(upgrade)),
             Err(rejection) => Err(ApiError::invalid_field("upgrade", rejection.body_text())),

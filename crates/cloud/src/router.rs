@@ -3,7 +3,10 @@
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -22,6 +25,10 @@ use crate::state::AppState;
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What a browser may do with an answer: nothing, as none is a page.
+const NO_PAGE: &str =
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox";
 
 fn routes() -> OpenApiRouter<AppState> {
     // Only lists are compressed: archives are already, and events must not wait for a full block.
@@ -91,8 +98,13 @@ async fn around(request: Request, next: Next) -> Response {
             headers.insert(REQUEST_ID, id);
         }
         // Answers hold tokens and what only this user may see: they are for nobody's cache.
-        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(NO_PAGE));
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        // Counts where TLS is, here or at a proxy in front; over plain HTTP browsers pass over it.
+        let two_years = HeaderValue::from_static("max-age=63072000; includeSubDomains");
+        headers.insert(STRICT_TRANSPORT_SECURITY, two_years);
         response
     }
     .instrument(span)

@@ -75,9 +75,9 @@ pub(crate) fn hash_enrollment_code(code: &str) -> String {
     hash(&plain.to_ascii_uppercase())
 }
 
-/// A password that nobody has to remember, of 120 random bits.
+/// A password that nobody has to remember, of 128 random bits.
 pub(crate) fn new_password() -> String {
-    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 15]>())
+    URL_SAFE_NO_PAD.encode(rand::random::<[u8; 16]>())
 }
 
 /// Lower-case hexadecimal.

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tillwatch_protocol::device::{CA_FILE, DeviceKey, IDENTITY_DIR, IDENTITY_FILE, Identity};
+use tillwatch_protocol::device::{CA_FILE, DeviceKey, IDENTITY_DIR, IDENTITY_FILE, Identity, is_safe_cloud};
 use tillwatch_protocol::rest::enroll::{Enroll, Enrolled};
 use url::Url;
 
@@ -162,16 +162,16 @@ pub fn ca_file(data_dir: &Path) -> Option<PathBuf> {
     Some(data_dir.join(IDENTITY_DIR).join(CA_FILE)).filter(|path| path.is_file())
 }
 
-/// Reads a cloud's address: `https`, or `http` for a cloud behind a proxy of one's own, and nothing but
-/// scheme, host, port and path.
+/// Reads a cloud's address: `https`, or `http` for a cloud on this machine, and nothing but scheme, host, port and
+/// path.
 pub fn parse_cloud(address: &str) -> Result<Url, EnrollError> {
     let fail = |reason: &str| EnrollError::Address { address: address.to_owned(), reason: reason.to_owned() };
     let mut url: Url = address.trim().parse().map_err(|error: url::ParseError| fail(&error.to_string()))?;
-    if !matches!(url.scheme(), "https" | "http") {
-        return Err(fail("it must begin with https://"));
-    }
     if url.host_str().is_none_or(str::is_empty) {
         return Err(fail("it names no host"));
+    }
+    if !is_safe_cloud(&url) {
+        return Err(fail("it must begin with https://"));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(fail("it must not hold a name or a password"));

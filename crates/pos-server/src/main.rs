@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use tillwatch_pos_server::{DEFAULT_POS_VERSION, Options, RunError};
+use tillwatch_protocol::device::is_safe_cloud;
 use tillwatch_protocol::link::version::PosVersion;
 use tillwatch_service::{Action, AsService, Definition, Lifecycle};
 use tokio::net::TcpListener;
@@ -147,9 +148,10 @@ fn default_data_dir() -> PathBuf {
 fn cloud(text: &str) -> Result<Url, String> {
     let url: Url =
         text.parse().map_err(|error| format!("{error}; it looks like https://cloud.example:8443"))?;
-    match url.scheme() {
-        "http" | "https" if url.has_host() => Ok(url),
-        _ => Err("it must begin with https://, such as https://cloud.example:8443".to_owned()),
+    if is_safe_cloud(&url) {
+        Ok(url)
+    } else {
+        Err("it must begin with https://, such as https://cloud.example:8443".to_owned())
     }
 }
 

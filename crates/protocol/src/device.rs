@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde::{Deserialize, Serialize};
-use url::Url;
+use url::{Host, Url};
 use uuid::Uuid;
 
 use crate::ids::{CloudId, DeviceId, PosServerId};
@@ -32,6 +32,17 @@ pub const IDENTITY_DIR: &str = "identity";
 pub const IDENTITY_FILE: &str = "identity.json";
 /// Name of the file within [`IDENTITY_DIR`] that holds the CA certificates to trust, if enrollment was given any.
 pub const CA_FILE: &str = "ca.pem";
+
+/// Whether a store's programs may speak to a cloud there: by HTTPS, or for trials on this machine.
+pub fn is_safe_cloud(url: &Url) -> bool {
+    let loopback = match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    url.has_host() && (url.scheme() == "https" || (url.scheme() == "http" && loopback))
+}
 
 /// Who a store's programs are and which cloud they talk to. Its `Debug` leaves the key out.
 #[derive(Clone, Serialize, Deserialize)]
@@ -139,4 +150,29 @@ pub struct Claims {
     pub exp: i64,
     /// Used once.
     pub jti: Uuid,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cloud_across_a_network_is_spoken_to_by_https() {
+        let check = |text: &str| is_safe_cloud(&text.parse().unwrap());
+        for good in
+            ["https://cloud.example", "http://127.0.0.1:8443", "http://[::1]:1/x", "http://localhost:1"]
+        {
+            assert!(check(good), "{good}");
+        }
+        for bad in [
+            "http://cloud.example",
+            "http://192.0.2.1:8443",
+            "http://127.0.0.1.cloud.example",
+            "http://localhost.cloud.example",
+            "ftp://127.0.0.1",
+            "mailto:a@cloud.example",
+        ] {
+            assert!(!check(bad), "{bad}");
+        }
+    }
 }

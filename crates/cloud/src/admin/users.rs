@@ -29,7 +29,7 @@ impl New {
     ) -> Result<Self, AdminError> {
         user::check_email(email)?;
         user::check_name(name)?;
-        let Password { hash, generated } = Password::check(password)?;
+        let Password { hash, generated } = Password::check(password, email, name)?;
         let (email, name) = (user::normal_email(email), name.trim().to_owned());
         let user = User { id: UserId::new(), email, name, admin };
         Ok(Self { user, password_hash: hash, generated })
@@ -44,12 +44,14 @@ pub(crate) struct Password {
 }
 
 impl Password {
-    /// Checks and hashes a password, or makes one up. Takes tens of milliseconds.
-    pub(crate) fn check(password: Option<String>) -> Result<Self, AdminError> {
-        let generated = password.is_none().then(tokens::new_password);
-        let password = password.or_else(|| generated.clone()).unwrap_or_default();
-        user::check_password(&password)?;
-        Ok(Self { hash: user::hash_password(&password), generated })
+    /// Checks and hashes a password for the user of this e-mail and name, or makes one up. Takes tens of milliseconds.
+    pub(crate) fn check(password: Option<String>, email: &str, name: &str) -> Result<Self, AdminError> {
+        if let Some(password) = password {
+            user::check_password(&password, email, name)?;
+            return Ok(Self { hash: user::hash_password(&password), generated: None });
+        }
+        let password = tokens::new_password();
+        Ok(Self { hash: user::hash_password(&password), generated: Some(password) })
     }
 }
 

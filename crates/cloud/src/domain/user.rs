@@ -4,6 +4,7 @@ use argon2::password_hash::SaltString;
 use argon2::password_hash::rand_core::OsRng;
 use argon2::{Argon2, PasswordHash, PasswordHasher, PasswordVerifier};
 use chrono::{DateTime, TimeDelta, Utc};
+use zxcvbn::{Score, zxcvbn};
 
 /// Wrong passwords in a row until one has to wait.
 pub const MAX_ATTEMPTS: i32 = 10;
@@ -19,6 +20,8 @@ pub const SESSION_LIFE: TimeDelta = TimeDelta::days(90);
 pub const MIN_PASSWORD_CHARS: usize = 8;
 /// The longest password, in bytes; a limit on the work that a request can cause.
 pub const MAX_PASSWORD_BYTES: usize = 1024;
+/// What people like to put into a password for us.
+const OUR_NAME: &str = "tillwatch";
 
 /// Why a user can't be made like this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +37,11 @@ pub enum BadUser {
         "the password must have at least {MIN_PASSWORD_CHARS} characters and at most {MAX_PASSWORD_BYTES} bytes"
     )]
     Password,
+    /// Among the first that somebody would try.
+    #[error(
+        "the password is easy to guess: others use it, or it is made of the user's own names, a date or a pattern"
+    )]
+    GuessablePassword,
 }
 
 /// How an e-mail is kept and compared.
@@ -58,10 +66,15 @@ pub fn check_name(name: &str) -> Result<(), BadUser> {
     if good { Ok(()) } else { Err(BadUser::Name) }
 }
 
-/// Checks a password.
-pub fn check_password(password: &str) -> Result<(), BadUser> {
-    let good = password.chars().count() >= MIN_PASSWORD_CHARS && password.len() <= MAX_PASSWORD_BYTES;
-    if good { Ok(()) } else { Err(BadUser::Password) }
+/// Checks a password that somebody chose for a user. Of which characters it is made does not matter; a million guesses
+/// must not be enough (ASVS 5.0, 6.2).
+pub fn check_password(password: &str, email: &str, name: &str) -> Result<(), BadUser> {
+    if password.chars().count() < MIN_PASSWORD_CHARS || password.len() > MAX_PASSWORD_BYTES {
+        return Err(BadUser::Password);
+    }
+    let mut own = vec![OUR_NAME, email, name];
+    own.extend(email.split(['@', '.', '-', '_', '+']).chain(name.split_whitespace()));
+    if zxcvbn(password, &own).score() < Score::Two { Err(BadUser::GuessablePassword) } else { Ok(()) }
 }
 
 /// Hashes a password with argon2id, OWASP's first choice of costs. Takes tens of milliseconds.
@@ -152,7 +165,27 @@ mod tests {
         for name in ["  ", "An\nna", &"a".repeat(201)] {
             assert_eq!(check_name(name), Err(BadUser::Name), "{name}");
         }
-        assert_eq!(check_password("12345678"), Ok(()));
-        assert_eq!(check_password("1234567"), Err(BadUser::Password));
+    }
+
+    #[test]
+    fn a_password_is_long_enough_and_not_the_first_to_be_tried() {
+        let check =
+            |password: &str| check_password(password, "anna.smith@bistro-amber.example", "Anna Maria Smith");
+        for short in ["", "k3t9qmz"] {
+            assert_eq!(check(short), Err(BadUser::Password), "{short}");
+        }
+        assert_eq!(check(&"k".repeat(1025)), Err(BadUser::Password));
+        for common in ["password", "12345678", "qwertyuiop", "P@ssw0rd", "sunshine1", "aaaaaaaa", "20011987"]
+        {
+            assert_eq!(check(common), Err(BadUser::GuessablePassword), "{common}");
+        }
+        for own in ["Tillwatch2026", "annasmith", "anna.smith1990", "bistro-amber", "AnnaMaria"] {
+            assert_eq!(check(own), Err(BadUser::GuessablePassword), "{own}");
+        }
+        // Any characters will do, few kinds and many of them.
+        for good in ["vk3t9qmz", "correct horse battery", "лошадь и батарея", &"vk3t9qmz ".repeat(100)]
+        {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
     }
 }

@@ -151,7 +151,7 @@ impl From<AdminError> for ApiError {
                 let field = match bad {
                     BadUser::Email => "email",
                     BadUser::Name => "name",
-                    BadUser::Password => "password",
+                    BadUser::Password | BadUser::GuessablePassword => "password",
                 };
                 Self::invalid_field(field, bad.to_string())
             }

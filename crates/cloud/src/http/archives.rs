@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    IF_NONE_MATCH, IF_RANGE, RANGE,
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH,
+    IF_RANGE, RANGE,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -87,11 +87,7 @@ async fn content(
     // A range of another content than the client began with would be of no use to it.
     let range = given(RANGE).filter(|_| given(IF_RANGE).is_none_or(|tag| tag == etag));
     let selection = select(range, size);
-    let common = [
-        (ETAG, header(&etag)?),
-        (ACCEPT_RANGES, HeaderValue::from_static("bytes")),
-        (CACHE_CONTROL, HeaderValue::from_static("private, no-cache")),
-    ];
+    let common = [(ETAG, header(&etag)?), (ACCEPT_RANGES, HeaderValue::from_static("bytes"))];
     let unchanged = given(IF_NONE_MATCH)
         .is_some_and(|tags| tags.split(',').any(|tag| tag.trim() == "*" || tag.trim() == etag));
     if unchanged {

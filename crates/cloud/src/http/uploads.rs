@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
+use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -39,6 +39,8 @@ use crate::store::upload::NewUpload;
 const TUS: HeaderValue = HeaderValue::from_static("1.0.0");
 /// The largest piece, in bytes.
 const MAX_PIECE_BYTES: usize = 8 * 1024 * 1024;
+/// With what every zip begins that holds a file.
+const ZIP: &[u8] = b"PK\x03\x04";
 /// The most parts that the archives of a job come in.
 const MAX_PARTS: u32 = 100_000;
 
@@ -137,12 +139,8 @@ async fn offset(
     demand_tus(&headers)?;
     let db = state.store.read().await?;
     let upload = store::upload::find(&db, id, device.pos_server_id).await?.ok_or_else(ApiError::not_found)?;
-    let headers = [
-        (TUS_RESUMABLE, TUS),
-        (UPLOAD_OFFSET, upload.offset.into()),
-        (UPLOAD_LENGTH, upload.length.into()),
-        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    ];
+    let headers =
+        [(TUS_RESUMABLE, TUS), (UPLOAD_OFFSET, upload.offset.into()), (UPLOAD_LENGTH, upload.length.into())];
     Ok((StatusCode::OK, headers).into_response())
 }
 
@@ -156,7 +154,7 @@ async fn offset(
         ("Upload-Checksum" = Option<String>, Header, description = "`sha256` and the digest of the piece in base64"),
     ),
     request_body(content = String, content_type = "application/offset+octet-stream",
-        description = "The next piece, at most 8 MiB"),
+        description = "The next piece, at most 8 MiB; the first begins as a zip does"),
     responses((status = 204, description = "The piece is kept", headers(
         ("Upload-Offset" = i64, description = "How many bytes are there now"),
         ("Tus-Resumable" = String, description = "`1.0.0`"),
@@ -190,6 +188,9 @@ async fn append(
     let piece = piece(body, left).await?;
     if checksum.is_some_and(|expected| Sha256::digest(&piece)[..] != expected) {
         return Err(damaged("Send this piece again."));
+    }
+    if offset == 0 && !piece.is_empty() && !piece.starts_with(ZIP) {
+        return Err(ApiError::invalid_field("body", "must begin as a zip does"));
     }
     let end = offset + piece.len() as u64;
     if !piece.is_empty() {

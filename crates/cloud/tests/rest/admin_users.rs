@@ -38,6 +38,8 @@ async fn a_user_is_made_with_a_password_given_or_made_up() {
         ("email", json!({"email": "anna", "name": "Anna"})),
         ("name", json!({"email": "c@example.com", "name": " "})),
         ("password", json!({"email": "c@example.com", "name": "C", "password": "short"})),
+        ("password", json!({"email": "c@example.com", "name": "C", "password": "qwertyuiop"})),
+        ("password", json!({"email": "celia@example.com", "name": "C", "password": "celia2026"})),
     ] {
         let refused = admin.post("/admin/users", &body).await;
         assert_eq!(refused.problem(), (422, "invalid_request"));
@@ -93,7 +95,9 @@ async fn a_new_password_ends_sessions_and_a_lock_out() {
     assert_eq!(sign_in(&cloud, ANNA, PASSWORD).await, 200);
 
     let password = format!("{path}/password");
-    assert_eq!(admin.put(&password, &json!({"password": "short"})).await.status, 422);
+    for bad in ["short", "password1", "anna@example.com"] {
+        assert_eq!(admin.put(&password, &json!({"password": bad})).await.status, 422, "{bad}");
+    }
     let set = admin.put(&password, &json!({})).await;
     assert_eq!(anna.get("/me").await.status, 401);
     assert_eq!(sign_in(&cloud, ANNA, PASSWORD).await, 401);

@@ -272,7 +272,7 @@ async fn the_numbers_move_with_what_happens() {
     let samples = cloud.until(|now| sum(now, "tillwatch_jobs", &["in_progress"]) == 1.0).await;
     assert_eq!(sum(&samples, "tillwatch_dispatch_seconds_count", &[]), 1.0);
     assert!(sum(&samples, "tillwatch_dispatch_seconds_sum", &[]) < 10.0);
-    let content = b"not really a zip".to_vec();
+    let content = b"PK\x03\x04, and no more of a zip".to_vec();
     let members = [
         ("job_id", job["id"].as_str().unwrap().to_owned()),
         ("sha256", format!("{:x}", Sha256::digest(&content))),
@@ -344,6 +344,7 @@ async fn a_json_log_is_one_object_a_line_and_names_the_request() {
 
     let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
     let of_request = async {
+        let mut refusal = Value::Null;
         loop {
             let line = log.next_line().await.unwrap().expect("the log goes on");
             let entry: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line} is no JSON"));
@@ -351,13 +352,17 @@ async fn a_json_log_is_one_object_a_line_and_names_the_request() {
             for secret in ["somebody@example.com", "a secret of mine"] {
                 assert!(!line.contains(secret), "{line}");
             }
-            if entry["message"] == "answered" {
-                return entry;
+            if entry["message"] == "a request was refused" {
+                refusal = entry;
+            } else if entry["message"] == "answered" {
+                return (refusal, entry);
             }
         }
     };
-    let entry = tokio::time::timeout(SOON, of_request).await.unwrap();
-    assert_eq!((&entry["span"]["id"], &entry["status"]), (&json!("mine-1"), &json!(401)));
+    let (refusal, answered) = tokio::time::timeout(SOON, of_request).await.unwrap();
+    assert_eq!((&answered["span"]["id"], &answered["status"]), (&json!("mine-1"), &json!(401)));
+    assert_eq!((&refusal["span"]["id"], &refusal["code"]), (&json!("mine-1"), &json!("invalid_credentials")));
+    assert_eq!(refusal["level"], "INFO", "it is logged also when nobody asks for more");
 }
 
 #[cfg(unix)]

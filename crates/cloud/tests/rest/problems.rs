@@ -87,6 +87,37 @@ async fn a_request_keeps_the_id_that_it_came_with() {
 }
 
 #[tokio::test]
+async fn no_answer_is_for_a_browser_to_keep_to_run_or_to_show() {
+    let cloud = TestCloud::start().await;
+    let admin = cloud.sign_in(ADMIN).await;
+    let anybody = reqwest::Client::new();
+    let elsewhere = |path: &str| anybody.get(format!("{}{path}", cloud.base));
+    let asked = [
+        admin.request(Method::GET, "/me"),
+        admin.request(Method::GET, "/events"),
+        admin.request(Method::GET, "/pos-servers?limit=0"),
+        cloud.anonymous().request(Method::GET, "/me"),
+        elsewhere("/healthz"),
+        elsewhere("/nothing"),
+    ];
+    for request in asked {
+        let response = request.header("origin", "https://page.example").send().await.unwrap();
+        let path = response.url().path().to_owned();
+        let header = |name: &str| response.headers().get(name).map_or("", |value| value.to_str().unwrap());
+        assert_eq!(header("cache-control"), "no-store", "{path}");
+        assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(header("referrer-policy"), "no-referrer", "{path}");
+        assert_eq!(header("strict-transport-security"), "max-age=63072000; includeSubDomains", "{path}");
+        let policy: Vec<_> = header("content-security-policy").split("; ").collect();
+        for directive in ["default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "sandbox"] {
+            assert!(policy.contains(&directive), "{path}: {policy:?}");
+        }
+        assert_eq!(header("access-control-allow-origin"), "", "{path}");
+        assert_eq!(header("set-cookie"), "", "{path}");
+    }
+}
+
+#[tokio::test]
 async fn the_process_says_that_it_lives_and_serves() {
     let cloud = TestCloud::start().await;
     for path in ["healthz", "readyz"] {
@@ -168,6 +199,7 @@ async fn methods_that_a_call_does_not_have_are_told_which_it_has() {
     for (method, path, has) in [
         (Method::POST, "/me", &["GET", "HEAD"][..]),
         (Method::OPTIONS, "/me", &["GET", "HEAD"]),
+        (Method::TRACE, "/me", &["GET", "HEAD"]),
         (Method::PUT, "/sessions", &["GET", "POST"]),
         (Method::GET, "/enroll", &["POST"]),
     ] {

@@ -274,6 +274,23 @@ async fn a_link_must_name_its_protocol() {
 }
 
 #[tokio::test]
+async fn no_page_opens_a_link() {
+    let cloud = Cloud::start().await;
+    let store = cloud.enrolled("Riga").await;
+    let upgrade = store
+        .request(reqwest::Method::GET, "/link")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header("sec-websocket-protocol", "tillwatch.link.v1")
+        .header("origin", "https://page.example");
+    let refused = crate::support::answer(upgrade).await;
+    assert_eq!(refused.problem(), (422, "invalid_request"));
+    assert_eq!(refused.body["errors"][0]["field"], "origin", "{}", refused.body);
+}
+
+#[tokio::test]
 async fn whoever_comes_without_its_wish_for_a_websocket_is_told_so() {
     let cloud = Cloud::start().await;
     let store = cloud.enrolled("Riga").await;

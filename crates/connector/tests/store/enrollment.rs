@@ -62,6 +62,7 @@ async fn what_is_no_address_is_refused_before_anything_is_sent() {
         ("", "relative URL"),
         ("cloud.example", "relative URL"),
         ("ftp://cloud.example", "https://"),
+        ("http://cloud.example", "https://"),
         ("https://user:secret@cloud.example", "password"),
         ("https://cloud.example/?x=1", "query"),
     ] {

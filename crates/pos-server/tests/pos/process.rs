@@ -81,6 +81,7 @@ async fn what_makes_no_sense_is_refused_in_one_line() {
         ("--report", "0.0.0.0:0", "loopback"),
         ("--pos-version", "latest", "34.5.2"),
         ("--cloud", "ftp://cloud.example", "https://"),
+        ("--cloud", "http://cloud.example", "https://"),
     ] {
         let refused = output(program().arg("--data-dir").arg(store.dir.path()).args([option, value])).await;
         assert!(!refused.status.success() && refused.stdout.is_empty(), "{option}");

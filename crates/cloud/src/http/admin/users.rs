@@ -169,9 +169,9 @@ async fn set_password(
     Json(SetPassword { password }): Json<SetPassword>,
 ) -> ApiResult<axum::Json<PasswordSet>> {
     let (db, reach) = administrator.read(&state).await?;
-    found(&db, &reach, id).await?;
+    let user = found(&db, &reach, id).await?;
     drop(db);
-    let password = hashing(move || users::Password::check(password)).await?;
+    let password = hashing(move || users::Password::check(password, &user.email, &user.name)).await?;
     let (tx, user) = write(&state, &administrator, id).await?;
     users::set_password(&tx, administrator.actor(), &user, &password, Utc::now()).await?;
     tx.commit().await?;
