@@ -237,6 +237,30 @@ async fn a_token_is_renewed_once_for_all_who_wait() {
 }
 
 #[tokio::test]
+async fn the_answer_with_the_new_tokens_may_be_lost() {
+    let home = tempfile::tempdir().unwrap();
+    let cloud = FakeCloud::start(vec![status(1, json!({}))]).await;
+    let secrets = Secrets::memory();
+    let mut desk = Desk::start(&home, Stored::default(), secrets.clone());
+    desk.core.sign_in(&cloud.url(), "anna@example.com", "secret".into()).await.unwrap();
+    desk.hears(|event| event["connection"]["state"] == "live").await;
+
+    // As after a start: the keychain has a refresh token, and no access token is known.
+    let cloud_client = desk.core.current_cloud().unwrap();
+    cloud_client.resume("refresh-1".into()).await;
+    *cloud.state.loses.lock().unwrap() = 2;
+    for _ in 0..2 {
+        let error = cloud_client.me().await.unwrap_err();
+        assert_eq!(error.code, "cloud_unreachable", "{error:?}");
+    }
+    cloud_client.me().await.unwrap();
+    assert_eq!(*cloud.state.refreshes.lock().unwrap(), 3);
+    desk.core.refresh().await.unwrap();
+    let session = desk.core.session().await;
+    assert_eq!(serde_json::to_value(session.state).unwrap(), "signed_in");
+}
+
+#[tokio::test]
 async fn a_session_that_ended_keeps_its_rows() {
     let home = tempfile::tempdir().unwrap();
     let cloud = FakeCloud::start(vec![status(1, json!({}))]).await;
