@@ -27,8 +27,8 @@ use crate::clock::Clock;
 use crate::download::Downloads;
 use crate::error::{AppError, LocalCode};
 use crate::ipc::{
-    AppEvent, Connection, ConnectionState, GridQuery, GridSummary, GridWindow, OutletOption, Row, SelectOp,
-    Session,
+    AppEvent, Connection, ConnectionState, GridQuery, GridSummary, GridWindow, OutletOption, OutletOptions,
+    Row, SelectOp, Session,
 };
 use crate::rows::Fleet;
 use crate::secrets::Secrets;
@@ -194,9 +194,15 @@ impl Core {
         self.fleet().selected_rows(self.now())
     }
 
-    /// The choices of the Organization field.
-    pub(crate) fn outlet_options(&self) -> Vec<OutletOption> {
-        self.fleet().outlet_options()
+    /// The first choices of the Organization field that match.
+    pub(crate) fn outlet_options(&self, search: &str) -> OutletOptions {
+        self.fleet().outlet_options(search)
+    }
+
+    /// The choice of the Organization field that stands for an outlet, or for a chain.
+    pub(crate) fn outlet_option(&self, chain: Option<&str>, outlet: Option<&str>) -> Option<OutletOption> {
+        let id = |id: Option<&str>| id.and_then(|id| id.parse().ok());
+        self.fleet().outlet_option(id(chain), id(outlet))
     }
 
     /// The rows. Never held across an await.

@@ -1,7 +1,9 @@
 //! The rows on screen.
 
 use super::{Answer, CoreState, check};
-use crate::ipc::{CopyRequest, GridQuery, GridSummary, GridWindow, OutletOption, Row, SelectOp};
+use crate::ipc::{
+    CopyRequest, GridQuery, GridSummary, GridWindow, OutletOption, OutletOptions, Row, SelectOp,
+};
 
 /// Changes what the grid shows and in which order.
 #[tauri::command]
@@ -64,11 +66,25 @@ pub(crate) async fn copy_selection(core: CoreState<'_>, request: CopyRequest) ->
     core.inner().copy_selection(request).await
 }
 
-/// The choices of the Organization field: each chain, then its outlets.
+/// The first choices of the Organization field in which this occurs: each chain, then its outlets.
 #[tauri::command]
 #[specta::specta]
-pub(crate) async fn outlet_options(core: CoreState<'_>) -> Answer<Vec<OutletOption>> {
-    Ok(core.outlet_options())
+pub(crate) async fn outlet_options(core: CoreState<'_>, search: String) -> Answer<OutletOptions> {
+    check::text("search", &search)?;
+    Ok(core.outlet_options(&search))
+}
+
+/// The choice that stands for an outlet, or for a chain; null when there is none.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn outlet_option(
+    core: CoreState<'_>,
+    chain_id: Option<String>,
+    outlet_id: Option<String>,
+) -> Answer<Option<OutletOption>> {
+    check::any_id("chain_id", chain_id.as_deref())?;
+    check::any_id("outlet_id", outlet_id.as_deref())?;
+    Ok(core.outlet_option(chain_id.as_deref(), outlet_id.as_deref()))
 }
 
 /// Loads everything anew; done when it has been loaded.
