@@ -7,6 +7,7 @@ mod entry;
 mod options;
 mod order;
 mod query;
+mod screen;
 mod selection;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -22,6 +23,7 @@ use uuid::Uuid;
 
 pub(crate) use access::Access;
 pub(crate) use entry::{Entry, Facts, Texts, to_evidence};
+pub(crate) use screen::Screen;
 
 use crate::error::AppError;
 use crate::ipc::{Cursor, GridQuery, GridSummary, Only, Row};
