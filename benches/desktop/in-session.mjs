@@ -17,13 +17,24 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { start, stop } from '../../scripts/lib/run.mjs';
-import { openWindow } from '../../tests/lib/window.mjs';
+import { openWindow, within } from '../../tests/lib/window.mjs';
 import { startCloud } from './cloud.mjs';
 
 /** The colour of a red row, and of the empty page. */
 const ROW = 0xfde6e3;
-/** How long one measurement in a page may take, in ms. */
+/** How long one command of the driver may take, in ms; a measurement in a page is one. */
 const PATIENCE = 300_000;
+/** How long each stage may take, in minutes, with a hundred thousand rows on a slow machine. */
+const MINUTES = {
+  'signing in': 10,
+  starts: 10,
+  'opening the windows': 10,
+  keystrokes: 10,
+  sorts: 10,
+  scrolling: 10,
+  live: 10,
+  memory: 15,
+};
 /** What is typed, a letter at a time. */
 const TYPED = ['riga harbour 12', 'kometa 341', 'timed out', 'lisboa park'];
 
@@ -35,6 +46,8 @@ const ends = [];
 const ending = { after: (work) => ends.unshift(work) };
 const folder = mkdtempSync(path.join(os.tmpdir(), 'home-'));
 const say = (words) => process.stdout.write(`${words}\n`);
+/** What is done at the moment, for the words of a stage that does not end. */
+let doing = '';
 
 try {
   writeFileSync(asked.figures, JSON.stringify(await measured()));
@@ -43,18 +56,62 @@ try {
 }
 
 async function measured() {
-  const cloud = await startCloud(asked.stores);
   const few = await startCloud(100);
+  let cloud = await startCloud(asked.stores);
   writeFileSync(path.join(asked.pages, 'statuses.json'), JSON.stringify(cloud.statuses));
   const homes = { many: newHome('many'), few: newHome('few') };
-  await signedIn(homes.few, few);
-  await signedIn(homes.many, cloud);
+  await stage('signing in', async () => {
+    await signedIn(homes.few, few);
+    await signedIn(homes.many, cloud);
+  });
 
   await cloud.stop();
-  const starts = await startTimes(homes.many);
-  const again = await startCloud(asked.stores, cloud.port);
+  const starts = await stage('starts', () => startTimes(homes.many));
+  cloud = await startCloud(asked.stores, cloud.port);
 
+  const { empty, peer, ours } = await stage('opening the windows', () => openAll(homes.many, cloud));
+  const figures = { starts };
+  for (const [name, work] of Object.entries({ keystrokes, sorts, scrolling }))
+    figures[name] = await stage(name, () => work({ ours, peer, empty }, cloud.statuses));
+  figures.live = await stage('live', async () => ({
+    ours: await liveOurs(ours, cloud),
+    peer: await livePeer(peer, cloud),
+  }));
+  figures.memory = await stage('memory', async () => {
+    await use(ours, cloud);
+    const other = await app(homes.few, few);
+    await use(other, few);
+    await pause(8000);
+    return {
+      many: memoryOf(ours),
+      few: memoryOf(other),
+      empty: memoryOf(empty),
+      peer: memoryOf(peer),
+    };
+  });
+  await cloud.stop();
+  await few.stop();
+  return figures;
+}
+
+/** Does the work of a stage; one that hangs is given up, with words that say where it was. */
+async function stage(name, work) {
+  const began = performance.now();
+  doing = 'its beginning';
+  try {
+    const result = await within(MINUTES[name] * 60_000, 'it ends', work());
+    say(`${name}: measured in ${((performance.now() - began) / 1000).toFixed(0)} s`);
+    return result;
+  } catch (error) {
+    throw new Error(`the stage "${name}" failed at ${doing}: ${error.message}`, { cause: error });
+  }
+}
+
+/** The three windows: an empty page, AG Grid with its rows, the app. */
+async function openAll(home, cloud) {
+  doing = 'the empty page';
   const empty = await page('empty.html');
+  doing = 'AG Grid';
   const peer = await page('ag-grid.html');
   await peer.until(
     'AG Grid shows its rows',
@@ -62,27 +119,8 @@ async function measured() {
     120_000,
   );
   await prepare(peer, 'peer');
-  const ours = await app(homes.many, again);
-  const figures = { starts };
-  for (const [name, work] of Object.entries({ keystrokes, sorts, scrolling })) {
-    figures[name] = await work({ ours, peer, empty }, again.statuses);
-    say(`${name}: measured`);
-  }
-  figures.live = { ours: await liveOurs(ours, again), peer: await livePeer(peer, again) };
-  say('live: measured');
-  await use(ours, again);
-  const other = await app(homes.few, few);
-  await use(other, few);
-  await pause(8000);
-  figures.memory = {
-    many: memoryOf(ours),
-    few: memoryOf(other),
-    empty: memoryOf(empty),
-    peer: memoryOf(peer),
-  };
-  await again.stop();
-  await few.stop();
-  return figures;
+  doing = 'the app';
+  return { empty, peer, ours: await app(home, cloud) };
 }
 
 function newHome(name) {
@@ -175,6 +213,7 @@ async function startTimes(home) {
   const times = { ours: [], empty: [] };
   for (let round = 0; round <= asked.starts; round += 1) {
     for (const [name, side] of Object.entries(sides)) {
+      doing = `start ${round}, ${name}`;
       await until('the screen is empty', () => pixelOf(ROW) === null);
       const began = performance.now();
       const { child } = await start(side.command, side.args, { env: { ...process.env, ...side.env } });
@@ -354,6 +393,7 @@ async function scrolling({ ours, empty }) {
   const frames = await interleaved({ ours, empty }, (window) =>
     window === ours ? inPage(window, steady, 400) : inPage(window, async (count) => bench.frames(count), 400),
   );
+  doing = 'jumps';
   return { frames, jumps: await inPage(ours, jumps) };
 }
 
@@ -511,8 +551,11 @@ function memoryOf(window) {
 /** Five times each, in turn. */
 async function interleaved(windows, work) {
   const results = Object.fromEntries(Object.keys(windows).map((name) => [name, []]));
-  for (let round = 0; round < 5; round += 1)
-    for (const [name, window] of Object.entries(windows)) results[name].push(await work(window));
+  for (let round = 1; round <= 5; round += 1)
+    for (const [name, window] of Object.entries(windows)) {
+      doing = `round ${round}, ${name}`;
+      results[name].push(await work(window));
+    }
   return results;
 }
 

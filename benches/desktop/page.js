@@ -2,18 +2,20 @@
 // beside a `side` that knows how to use the grid of that page.
 /* global side */
 window.bench = (() => {
+  const limit = 10_000;
+
   /** The next frame; resolves once it is painted. `look` is asked before, when all of the frame is settled. */
   const frame = (look = () => undefined) =>
-    new Promise((resolve) => {
+    new Promise((resolve, reject) => {
+      const none = setTimeout(() => reject(new Error(`no frame came in ${limit / 1000} s`)), limit);
       requestAnimationFrame((at) => {
+        clearTimeout(none);
         const seen = look();
         const { port1, port2 } = new MessageChannel();
         port1.onmessage = () => resolve({ at, seen, painted: performance.now() });
         port2.postMessage(null);
       });
     });
-
-  const limit = 10_000;
 
   /** Milliseconds from `act` to the paint in which `isShown`. */
   async function painted(act, isShown, what = '') {

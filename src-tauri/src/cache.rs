@@ -16,7 +16,7 @@ use tillwatch_protocol::rest::session::Me;
 use url::Url;
 use uuid::Uuid;
 
-use crate::rows::{Entry, Texts};
+use crate::rows::{Entry, Screen, Texts};
 
 /// The file in the app's home before each profile had one of its own.
 pub(crate) const FILE_OF_OLD: &str = "cache.sqlite3";
@@ -32,13 +32,22 @@ pub(crate) struct Cache {
     connection: Connection,
 }
 
-/// What a cache held.
-#[derive(Debug)]
-pub(crate) struct Kept {
+/// Whose the rows of a cache are, and what of them was on screen: there long before they all are.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Head {
     /// Of which cloud.
     pub(crate) url: Url,
     /// For whom.
     pub(crate) me: Me,
+    /// None when none was kept, or one of another version.
+    pub(crate) screen: Option<Screen>,
+}
+
+/// What a cache held.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// Whose it is.
+    pub(crate) head: Head,
     /// When the rows were last known to be true.
     pub(crate) as_of: Option<DateTime<Utc>>,
     /// The rows.
@@ -58,9 +67,10 @@ pub(crate) struct Opened {
     pub(crate) put_aside: Option<PathBuf>,
 }
 
-/// Opens the cache at `path`, or makes a new one in place of a file that can't be used.
-pub(crate) fn open(path: &Path) -> rusqlite::Result<Opened> {
-    match open_existing(path).and_then(|cache| cache.read().map(|kept| (cache, kept))) {
+/// Opens the cache at `path`, or makes a new one in place of a file that can't be used. `begun` is told at once whose it
+/// is, before its rows are read.
+pub(crate) fn open(path: &Path, begun: impl FnOnce(&Head)) -> rusqlite::Result<Opened> {
+    match open_existing(path).and_then(|cache| cache.read(begun).map(|kept| (cache, kept))) {
         Ok((cache, kept)) => Ok(Opened { cache, kept, put_aside: None }),
         // Another process writes at this moment: nothing is wrong with the file.
         Err(error) if is_busy(&error) => Err(error),
@@ -122,6 +132,7 @@ impl Cache {
         changed: &[Arc<Entry>],
         removed: &[Uuid],
         as_of: DateTime<Utc>,
+        screen: Option<&Screen>,
     ) -> rusqlite::Result<()> {
         let transaction = self.connection.transaction()?;
         {
@@ -135,14 +146,20 @@ impl Cache {
             }
         }
         set_meta(&transaction, "as_of", &as_of.timestamp_micros().to_string())?;
+        if let Some(screen) = screen {
+            set_meta(&transaction, "screen", &serde_json::to_string(screen).unwrap_or_default())?;
+        }
         transaction.commit()
     }
 
-    fn read(&self) -> rusqlite::Result<Option<Kept>> {
+    fn read(&self, begun: impl FnOnce(&Head)) -> rusqlite::Result<Option<Kept>> {
         let url: Option<Url> = meta(&self.connection, "url")?.and_then(|url| url.parse().ok());
         let me: Option<Me> = meta(&self.connection, "me")?.and_then(|me| serde_json::from_str(&me).ok());
         let as_of = meta(&self.connection, "as_of")?;
         let (Some(url), Some(me)) = (url, me) else { return Ok(None) };
+        let screen = meta(&self.connection, "screen")?.and_then(|screen| serde_json::from_str(&screen).ok());
+        let head = Head { url, me, screen };
+        begun(&head);
         let mut texts = Texts::default();
         let mut entries = Vec::new();
         let mut statement = self.connection.prepare(&columns::select())?;
@@ -151,7 +168,7 @@ impl Cache {
             entries.push(columns::read(row, &mut texts)?);
         }
         let as_of = as_of.and_then(|micros| DateTime::from_timestamp_micros(micros.parse().ok()?));
-        Ok(Some(Kept { url, me, as_of, entries, texts }))
+        Ok(Some(Kept { head, as_of, entries, texts }))
     }
 }
 
@@ -260,33 +277,60 @@ mod tests {
     fn what_was_written_is_read_back_whole() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("cache.sqlite3");
-        let mut opened = open(&path).unwrap();
+        let mut opened = open(&path, |_| {}).unwrap();
         assert!(opened.kept.is_none() && opened.put_aside.is_none());
         let written = entries(20);
         opened.cache.claim(&url(), &me()).unwrap();
-        opened.cache.write(&written, &[], now()).unwrap();
-        opened.cache.write(&[], &[written[3].id], now()).unwrap();
+        opened.cache.write(&written, &[], now(), None).unwrap();
+        opened.cache.write(&[], &[written[3].id], now(), None).unwrap();
         drop(opened);
 
-        let kept = open(&path).unwrap().kept.unwrap();
-        assert_eq!((kept.url, kept.me, kept.as_of), (url(), me(), Some(now())));
+        let kept = open(&path, |_| {}).unwrap().kept.unwrap();
+        assert_eq!((kept.head, kept.as_of), (Head { url: url(), me: me(), screen: None }, Some(now())));
         let expected: Vec<&Entry> =
             written.iter().filter(|entry| entry.id != written[3].id).map(|entry| &**entry).collect();
         assert_eq!(kept.entries.iter().collect::<Vec<_>>(), expected);
     }
 
     #[test]
+    fn what_was_on_screen_is_told_before_the_rows_are_read() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("cache.sqlite3");
+        let mut fleet = crate::rows::Fleet::default();
+        fleet.replace(vec![status(1, json!({})), status(2, json!({}))], now());
+        let screen = fleet.screen(now());
+        let mut cache = open(&path, |_| panic!("it is new")).unwrap().cache;
+        cache.claim(&url(), &me()).unwrap();
+        cache.write(&entries(2), &[], now(), Some(&screen)).unwrap();
+        cache.write(&entries(3), &[], now(), None).unwrap();
+        // Of a row that is damaged nothing is known yet.
+        cache.connection.execute("UPDATE statuses SET link_state = 'nonsense'", []).unwrap();
+        drop(cache);
+        let mut told = None;
+        let opened = open(&path, |head| told = Some(head.clone())).unwrap();
+        assert!(opened.kept.is_none() && opened.put_aside.is_some());
+        assert_eq!(told, Some(Head { url: url(), me: me(), screen: Some(screen) }));
+
+        // One that an other version wrote is done without.
+        let mut cache = opened.cache;
+        cache.claim(&url(), &me()).unwrap();
+        set_meta(&cache.connection, "screen", "{\"rows\": 7}").unwrap();
+        drop(cache);
+        assert_eq!(open(&path, |_| {}).unwrap().kept.unwrap().head.screen, None);
+    }
+
+    #[test]
     fn another_user_finds_nothing() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("cache.sqlite3");
-        let mut cache = open(&path).unwrap().cache;
+        let mut cache = open(&path, |_| {}).unwrap().cache;
         cache.claim(&url(), &me()).unwrap();
-        cache.write(&entries(3), &[], now()).unwrap();
+        cache.write(&entries(3), &[], now(), None).unwrap();
         let mut other = me();
         other.user.id = Uuid::from_u128(8).into();
         cache.claim(&url(), &other).unwrap();
         drop(cache);
-        let kept = open(&path).unwrap().kept.unwrap();
+        let kept = open(&path, |_| {}).unwrap().kept.unwrap();
         assert!(kept.entries.is_empty() && kept.as_of.is_none());
     }
 
@@ -301,13 +345,13 @@ mod tests {
                 Connection::open(path).unwrap().execute_batch("CREATE TABLE notes (text)").unwrap();
             }),
             ("another version's", |path| {
-                drop(open(path).unwrap());
+                drop(open(path, |_| {}).unwrap());
                 Connection::open(path).unwrap().pragma_update(None, "user_version", 99).unwrap();
             }),
             ("torn", |path| {
-                let mut cache = open(path).unwrap().cache;
+                let mut cache = open(path, |_| {}).unwrap().cache;
                 cache.claim(&url(), &me()).unwrap();
-                cache.write(&entries(200), &[], now()).unwrap();
+                cache.write(&entries(200), &[], now(), None).unwrap();
                 drop(cache);
                 let bytes = std::fs::read(path).unwrap();
                 let middle = bytes.len() / 2;
@@ -320,13 +364,13 @@ mod tests {
             let home = tempfile::tempdir().unwrap();
             let path = home.path().join("cache.sqlite3");
             damage(&path);
-            let mut opened = open(&path).unwrap();
+            let mut opened = open(&path, |_| {}).unwrap();
             let aside = opened.put_aside.unwrap_or_else(|| panic!("{name} was not put aside"));
             assert!(aside.exists() && opened.kept.is_none(), "{name}");
             opened.cache.claim(&url(), &me()).unwrap();
-            opened.cache.write(&entries(2), &[], now()).unwrap();
+            opened.cache.write(&entries(2), &[], now(), None).unwrap();
             drop(opened.cache);
-            assert_eq!(open(&path).unwrap().kept.unwrap().entries.len(), 2, "{name}");
+            assert_eq!(open(&path, |_| {}).unwrap().kept.unwrap().entries.len(), 2, "{name}");
         }
     }
 
@@ -334,7 +378,7 @@ mod tests {
     fn a_removed_cache_leaves_nothing_behind() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("cache.sqlite3");
-        let mut cache = open(&path).unwrap().cache;
+        let mut cache = open(&path, |_| {}).unwrap().cache;
         cache.claim(&url(), &me()).unwrap();
         drop(cache);
         remove(&path);

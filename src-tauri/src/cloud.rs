@@ -35,6 +35,9 @@ pub(crate) use tls::{fingerprint, hex};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a whole call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long renewing the tokens may take: the cloud takes the same refresh token again for a minute, so that there has to
+/// be time for more tries when an answer is lost.
+const RENEW_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long events and archives may be silent. The cloud says something at least every 15 s.
 const SILENCE: Duration = Duration::from_secs(35);
 /// How often a call that changes nothing twice is tried.
@@ -320,7 +323,8 @@ impl Cloud {
             return Ok(access.clone());
         }
         let body = Refresh { refresh_token: held.refresh.clone() };
-        match self.read::<Tokens>(self.call(Method::POST, "sessions/refresh").json(&body)).await {
+        let call = self.call(Method::POST, "sessions/refresh").timeout(RENEW_TIMEOUT).json(&body);
+        match self.read::<Tokens>(call).await {
             Ok(renewed) => {
                 *tokens = Some(Held::from(&renewed));
                 (self.keep)(&renewed.refresh_token);

@@ -59,6 +59,7 @@ macro_rules! list {
             grid::selected_rows,
             grid::copy_selection,
             grid::outlet_options,
+            grid::outlet_option,
             grid::refresh,
             store::timeline,
             store::backups,

@@ -27,10 +27,10 @@ use crate::clock::Clock;
 use crate::download::Downloads;
 use crate::error::{AppError, LocalCode};
 use crate::ipc::{
-    AppEvent, Connection, ConnectionState, GridQuery, GridSummary, GridWindow, OutletOption, Row, SelectOp,
-    Session,
+    AppEvent, Connection, ConnectionState, GridQuery, GridSummary, GridWindow, OutletOption, OutletOptions,
+    Row, SelectOp, Session,
 };
-use crate::rows::Fleet;
+use crate::rows::{Fleet, Screen};
 use crate::secrets::Secrets;
 use crate::settings::Preferences;
 use admin::Registry;
@@ -66,11 +66,24 @@ pub(crate) struct Core {
     /// What the administrator's tables show.
     registry: Mutex<Registry>,
     started: tokio::sync::watch::Sender<bool>,
+    /// How far the kept rows are read.
+    kept: tokio::sync::watch::Sender<KeptRows>,
     persist: Persist,
     jobs: Mutex<Jobs>,
     downloads: Downloads,
     clipboard: Clipboard,
     viewing: Viewing,
+}
+
+/// How far the rows that a cache kept are read, at the start.
+#[derive(Clone, Debug)]
+enum KeptRows {
+    /// Nothing is known yet.
+    Unread,
+    /// Those that were on screen are here.
+    Screen(Arc<Screen>),
+    /// All are here that there are.
+    Read,
 }
 
 impl Core {
@@ -93,6 +106,7 @@ impl Core {
             sso: Mutex::default(),
             registry: Mutex::default(),
             started: tokio::sync::watch::Sender::new(false),
+            kept: tokio::sync::watch::Sender::new(KeptRows::Read),
             persist: Persist::default(),
             jobs: Mutex::default(),
             clipboard: Clipboard::default(),
@@ -115,9 +129,19 @@ impl Core {
             self.emit(AppEvent::Session { session: lock(&self.session).clone() });
             self.emit(AppEvent::Connection { connection: self.connection() });
         }
-        // A new page knows none of the rows yet.
-        self.fleet().stop_watching();
-        self.emit(AppEvent::Grid { summary: self.summary(), changes: None, cursor: None });
+        // A new page knows none of the rows yet. While they are read there was none before, and it is told of them then.
+        let kept = self.kept.borrow().clone();
+        let summary = match kept {
+            KeptRows::Unread => None,
+            KeptRows::Screen(screen) => Some(screen.summary.clone()),
+            KeptRows::Read => {
+                self.fleet().stop_watching();
+                Some(self.summary())
+            }
+        };
+        if let Some(summary) = summary {
+            self.emit(AppEvent::Grid { summary, changes: None, cursor: None });
+        }
         for job in self.jobs() {
             self.emit(AppEvent::Job { job });
         }
@@ -166,9 +190,40 @@ impl Core {
         self.fleet().summary(self.now())
     }
 
-    /// The rows at these places.
-    pub(crate) fn grid_window(&self, offset: u32, limit: u32) -> GridWindow {
+    /// The same, as soon as there is something to show.
+    pub(crate) async fn first_summary(&self) -> GridSummary {
+        match self.screen().await {
+            Some(screen) => screen.summary.clone(),
+            None => self.summary(),
+        }
+    }
+
+    /// The rows at these places, as soon as they are here.
+    pub(crate) async fn grid_window(&self, offset: u32, limit: u32) -> GridWindow {
+        if let Some(window) = self.screen().await.and_then(|screen| screen.window(offset, limit)) {
+            return window;
+        }
+        self.rows_read().await;
         self.fleet().window(offset, limit, self.now())
+    }
+
+    /// Waits until the kept rows are read. Whoever asks for the rows before waits as well, but holds up a thread.
+    pub(crate) async fn rows_read(&self) {
+        self.kept_until(|kept| matches!(kept, KeptRows::Read)).await;
+    }
+
+    /// What was on screen, while that is all there is.
+    async fn screen(&self) -> Option<Arc<Screen>> {
+        match self.kept_until(|kept| !matches!(kept, KeptRows::Unread)).await {
+            KeptRows::Screen(screen) => Some(screen),
+            KeptRows::Unread | KeptRows::Read => None,
+        }
+    }
+
+    async fn kept_until(&self, is_it: impl Fn(&KeptRows) -> bool) -> KeptRows {
+        let mut kept = self.kept.subscribe();
+        // It fails only without a sender, which is here.
+        kept.wait_for(is_it).await.map_or(KeptRows::Read, |kept| kept.clone())
     }
 
     /// Says which store the keyboard is at, so that it stays there when rows move.
@@ -194,9 +249,15 @@ impl Core {
         self.fleet().selected_rows(self.now())
     }
 
-    /// The choices of the Organization field.
-    pub(crate) fn outlet_options(&self) -> Vec<OutletOption> {
-        self.fleet().outlet_options()
+    /// The first choices of the Organization field that match.
+    pub(crate) fn outlet_options(&self, search: &str) -> OutletOptions {
+        self.fleet().outlet_options(search)
+    }
+
+    /// The choice of the Organization field that stands for an outlet, or for a chain.
+    pub(crate) fn outlet_option(&self, chain: Option<&str>, outlet: Option<&str>) -> Option<OutletOption> {
+        let id = |id: Option<&str>| id.and_then(|id| id.parse().ok());
+        self.fleet().outlet_option(id(chain), id(outlet))
     }
 
     /// The rows. Never held across an await.
@@ -258,6 +319,7 @@ impl Core {
     /// Sends `grid` events while the rows change, the first at once, the others [`GRID_EVENTS_APART`].
     async fn tell_of_rows(self: Arc<Self>) {
         let mut told = None;
+        self.rows_read().await;
         loop {
             self.grid_changed.notified().await;
             let (summary, changes, cursor) = {

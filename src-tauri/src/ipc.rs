@@ -56,8 +56,8 @@ pub use admin::{
 };
 pub use grid::{
     Confidence, CopyRequest, Cursor, Evidence, ExchangeError, GridChanges, GridQuery, GridSummary,
-    GridWindow, Highlight, LinkState, OfflineCause, Only, OutletOption, PlacedRow, PosState, Row, SelectOp,
-    Sort,
+    GridWindow, Highlight, LinkState, OfflineCause, Only, OutletOption, OutletOptions, PlacedRow, PosState,
+    Row, SelectOp, Sort,
 };
 pub use job::{
     ActiveJob, Archive, Download, DownloadState, ExportColumn, ExportRequest, Exported, Job, JobFailure,

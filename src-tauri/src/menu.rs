@@ -117,7 +117,7 @@ fn build<R: Runtime>(app: &AppHandle<R>, is_russian: bool) -> tauri::Result<Menu
         .separator()
         .item(&item(MenuAction::Administration, say("Ad&ministration", "Ад&министрирование"), None)?)
         .build()?;
-    let store = SubmenuBuilder::new(app, say("&Store", "&Точка"))
+    let store = SubmenuBuilder::new(app, say("&Store", "&Заведение"))
         .item(&item(
             MenuAction::RetrieveLogs,
             say("Retrieve &logs…", "Получить &логи…"),

@@ -4,8 +4,10 @@
 
 mod access;
 mod entry;
+mod options;
 mod order;
 mod query;
+mod screen;
 mod selection;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -21,9 +23,10 @@ use uuid::Uuid;
 
 pub(crate) use access::Access;
 pub(crate) use entry::{Entry, Facts, Texts, to_evidence};
+pub(crate) use screen::Screen;
 
 use crate::error::AppError;
-use crate::ipc::{Cursor, GridQuery, GridSummary, Only, OutletOption, Row};
+use crate::ipc::{Cursor, GridQuery, GridSummary, Only, Row};
 use query::{Query, is_counted};
 use watched::Watched;
 
@@ -261,29 +264,6 @@ impl Fleet {
     pub(crate) fn matching(&mut self, now: DateTime<Utc>) -> Vec<Arc<Entry>> {
         self.refresh(now);
         self.view.iter().map(|&place| Arc::clone(&self.slots[place as usize].entry)).collect()
-    }
-
-    /// Each chain by name, then its outlets by name.
-    pub(crate) fn outlet_options(&self) -> Vec<OutletOption> {
-        let mut options: HashMap<(Uuid, Option<Uuid>), OutletOption> = HashMap::new();
-        for Slot { entry, .. } in &self.slots {
-            for outlet_id in [None, Some(entry.outlet_id)] {
-                let option = options.entry((entry.chain_id, outlet_id)).or_insert_with(|| OutletOption {
-                    chain_id: entry.chain_id.to_string(),
-                    chain: entry.chain.as_ref().into(),
-                    outlet_id: outlet_id.map(|id| id.to_string()),
-                    organization: outlet_id.map(|_| entry.organization.as_ref().into()),
-                    count: 0,
-                });
-                option.count += 1;
-            }
-        }
-        let mut options: Vec<OutletOption> = options.into_values().collect();
-        options.sort_by_cached_key(|option| {
-            let name = option.organization.as_deref().map(entry::fold);
-            (entry::fold(&option.chain), option.chain_id.clone(), name, option.outlet_id.clone())
-        });
-        options
     }
 
     fn set_all(&mut self, entries: Vec<Arc<Entry>>) {

@@ -105,6 +105,7 @@ pub(crate) fn state(core: &Core) -> State {
 pub(crate) async fn run(core: Arc<Core>, wants_news: impl Fn() -> bool, tell: impl Fn(Told)) {
     let mut state = None;
     let mut watch = Watch::default();
+    core.rows_read().await;
     loop {
         let connection = core.connection().state;
         let now_is = self::state(&core);

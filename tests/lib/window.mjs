@@ -12,8 +12,8 @@ import { atEnd } from './at-end.mjs';
 
 const pictures = path.join(path.dirname(fileURLToPath(import.meta.url)), '..', 'out');
 
-/** How long one command of the driver, one step of a story, may take, in ms: some never come back. */
-const PATIENCE = { command: 60_000, step: 120_000 };
+/** How long one command of the driver, closing a window, one step of a story, may take, in ms: some never come back. */
+const PATIENCE = { command: 60_000, quit: 15_000, step: 120_000 };
 
 /** Opens the app with everything it keeps in `home`. Ends with the test. */
 export async function openWindow(
@@ -50,7 +50,7 @@ export async function openWindow(
     if (!open) return;
     open = false;
     const apps = childrenOf(service.pid);
-    await driver.quit().catch(() => undefined);
+    await within(PATIENCE.quit, 'the window closes', driver.quit()).catch(() => undefined);
     await stop(service);
     // A quit that comes to nothing leaves the app behind: it would hold the output, and be taken for the next one.
     for (const pid of apps) end(pid);
@@ -151,7 +151,7 @@ export async function answerDialog(title, file) {
 }
 
 /** What `work` gives, or an error that names it when it takes longer than `patience` ms. */
-async function within(patience, what, work) {
+export async function within(patience, what, work) {
   let timer;
   const late = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error(`${what}: did not happen in ${patience / 1000} s`)), patience);

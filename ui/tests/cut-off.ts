@@ -100,12 +100,7 @@ export function cutOff(part: string): string[] {
   // What stands in a field.
   const canvas = document.createElement('canvas').getContext('2d');
   for (const field of root.querySelectorAll<HTMLInputElement | HTMLSelectElement>('input, select')) {
-    if (
-      field.matches(
-        '[type="checkbox"], [type="radio"], [type="password"], [type="datetime-local"], [readonly]',
-      )
-    )
-      continue;
+    if (field.matches('[type="checkbox"], [type="radio"], [type="password"], [readonly]')) continue;
     if (!field.checkVisibility({ visibilityProperty: true }) || !canvas) continue;
     const text =
       field instanceof HTMLSelectElement ? field.selectedOptions[0]?.text : field.value || field.placeholder;

@@ -25,7 +25,7 @@ describe('retrieving logs', () => {
 
   test('is filled in validly, goes through its phases, and ends with links that save', async () => {
     const app = await dialog();
-    expect(await app.get('logs-from').inputValue()).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d$/);
+    expect(await app.get('logs-from').inputValue()).toMatch(/^\d\d\/\d\d\/\d{4} \d\d:\d\d$/);
     await app.get('logs-request').click();
     await app.get('logs-archive-0').click();
     await app.page.getByText('Saved').waitFor();
@@ -41,13 +41,17 @@ describe('retrieving logs', () => {
 
   test('says in words what is wrong with what was typed', async () => {
     const app = await dialog();
-    await type(app, 'logs-from', '2026-01-02T10:00');
+    await type(app, 'logs-from', '2 January');
+    await app.get('logs-request').click();
+    await app.page.getByText('Enter when the period starts.').waitFor();
+    await type(app, 'logs-from', '2/1/2026 10:00');
     await type(app, 'logs-to', '2026-01-02T09:00');
     await type(app, 'logs-max-size', '4096');
     await app.get('logs-request').click();
     await app.page.getByText('The period ends before it starts.').waitFor();
     await app.page.getByText('Enter a size from').waitFor();
     expect(await calls(app, 'requestLogs')).toEqual([]);
+    expect(await app.get('logs-from').inputValue()).toBe('02/01/2026 10:00');
     await type(app, 'logs-to', '2026-01-02T11:00');
     await type(app, 'logs-max-size', '1');
     await app.get('logs-request').click();

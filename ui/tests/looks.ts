@@ -53,20 +53,27 @@ export async function take({ page }: App, part: string): Promise<Buffer> {
 
 const pixels = (png: Buffer) => sharp(png).ensureAlpha().raw().toBuffer({ resolveWithObject: true });
 
-/** How many pixels differ, and a picture of where; null when even the size does. */
-async function difference(before: Buffer, after: Buffer): Promise<{ count: number; picture: Buffer } | null> {
+/** How many pixels differ; null when even the size does. Where they do is drawn into `picture`. */
+async function difference(before: Buffer, after: Buffer, picture?: Buffer): Promise<number | null> {
   const [expected, actual] = await Promise.all([pixels(before), pixels(after)]);
   const { width, height } = expected.info;
   if (actual.info.width !== width || actual.info.height !== height) return null;
+  return pixelmatch(expected.data, actual.data, picture, width, height, { threshold: PIXEL });
+}
+
+/** A picture of where they differ, of the same size. */
+async function drawn(before: Buffer, after: Buffer): Promise<Buffer> {
+  const { width = 0, height = 0 } = await sharp(before).metadata();
   const picture = Buffer.alloc(width * height * 4);
-  const count = pixelmatch(expected.data, actual.data, picture, width, height, { threshold: PIXEL });
-  const raw = { width, height, channels: 4 } as const;
-  return { count, picture: await sharp(picture, { raw }).png().toBuffer() };
+  await difference(before, after, picture);
+  return sharp(picture, { raw: { width, height, channels: 4 } })
+    .png()
+    .toBuffer();
 }
 
 export async function isSame(expected: Buffer, actual: Buffer): Promise<boolean> {
-  const found = await difference(expected, actual);
-  return found !== null && found.count <= PIXELS;
+  const count = await difference(expected, actual);
+  return count !== null && count <= PIXELS;
 }
 
 /** What is wrong with the picture, if anything is. */
@@ -96,10 +103,10 @@ async function compare(app: App, part: string, variant: string, name: string): P
   await mkdir(path.join(out, variant), { recursive: true });
   const at = path.join(out, variant, name);
   await writeFile(`${at}.png`, actual);
-  const found = await difference(expected, actual);
-  if (!found) return [`${variant}/${name}.png has another size now: ${at}.png`];
-  await writeFile(`${at}-difference.png`, found.picture);
-  return [`${found.count} pixels of ${variant}/${name}.png differ: ${at}.png, ${at}-difference.png`];
+  const count = await difference(expected, actual);
+  if (count === null) return [`${variant}/${name}.png has another size now: ${at}.png`];
+  await writeFile(`${at}-difference.png`, await drawn(expected, actual));
+  return [`${count} pixels of ${variant}/${name}.png differ: ${at}.png, ${at}-difference.png`];
 }
 
 /** English in the dark too; what a theme changes is the same in each language. */

@@ -1,6 +1,6 @@
 //! What administrators do. The cloud decides who may; the window only hides what would be refused.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -8,14 +8,15 @@ use std::sync::Arc;
 use tillwatch_protocol::error::ErrorCode;
 use tillwatch_protocol::fleet::{self, BadLine, Numbered};
 use tillwatch_protocol::rest::admin as wire;
+use uuid::Uuid;
 
 use super::{Core, lock};
 use crate::error::{AppError, LocalCode};
 use crate::ipc::{
     AdminChain, AdminOutlet, AdminPosServer, AdminQuery, AdminUser, AuditEntry, AuditPage, AuditQuery,
     CreatedUser, EnrollmentCode, Grant, GrantPlace, ImportFault, ImportLine, ImportPreview, ImportResult,
-    OutletOption, OutletPage, OutletTexts, Permission, PosServerPage, StoreDevice, UserEdit, UserPage,
-    UserSession, VersionSet,
+    OutletPage, OutletTexts, Permission, PosServerPage, StoreDevice, UserEdit, UserPage, UserSession,
+    VersionSet,
 };
 
 /// How many lines of a file are shown before it is imported.
@@ -269,24 +270,21 @@ impl Core {
                 ("cursor", query.next.as_deref()),
             ])
             .await?;
-        let options = self.outlet_options();
+        let targets = page.items.iter().filter_map(|entry| entry.target.split_once(':')?.1.parse().ok());
+        let names = self.fleet().names(&targets.collect());
         let items = page.items.into_iter().map(|entry| {
-            let target_name = self.target_name(&entry.target, &options);
+            let target_name = self.target_name(&entry.target, &names);
             AuditEntry { target_name, ..entry.into() }
         });
         Ok(AuditPage { items: items.collect(), next: page.next_cursor })
     }
 
     /// What the target of an audit entry is called, as far as the rows tell it.
-    fn target_name(&self, target: &str, options: &[OutletOption]) -> Option<String> {
+    fn target_name(&self, target: &str, names: &HashMap<Uuid, String>) -> Option<String> {
         let (kind, id) = target.split_once(':')?;
         match kind {
             "pos_server" => self.row(id).map(|row| format!("{}, {}", row.organization, row.name)),
-            "outlet" => {
-                let option = options.iter().find(|option| option.outlet_id.as_deref() == Some(id))?;
-                option.organization.clone()
-            }
-            "chain" => options.iter().find(|option| option.chain_id == id).map(|option| option.chain.clone()),
+            "outlet" | "chain" => names.get(&id.parse().ok()?).cloned(),
             _ => None,
         }
     }

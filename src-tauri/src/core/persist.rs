@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tillwatch_protocol::rest::session::Me;
 use tokio::sync::Notify;
@@ -11,13 +11,15 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{Core, lock};
-use crate::cache::{self, Cache};
+use crate::cache::{self, Cache, Head};
 use crate::error::{AppError, LocalCode};
 use crate::ipc::Profile;
 use crate::rows::{Entry, Replaced};
 
 /// How long changes are gathered before they are written.
 const GATHER: Duration = Duration::from_millis(500);
+/// The least time between two writes of what is on screen, while the app runs on: it is as large as hundreds of rows.
+const SCREENS_APART: Duration = Duration::from_mins(1);
 
 /// The cache, and what waits to be written to it.
 #[derive(Debug, Default)]
@@ -26,6 +28,8 @@ pub(super) struct Persist {
     cache: Mutex<Option<(PathBuf, Cache)>>,
     waiting: Mutex<Waiting>,
     more: Notify,
+    /// When what is on screen was written last.
+    screen_at: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -39,11 +43,12 @@ struct Waiting {
 }
 
 impl Core {
-    /// Opens the cache of a profile in place of another's, and gives what it holds.
-    pub(super) fn open_cache(&self, profile: &Profile) -> Option<cache::Kept> {
+    /// Opens the cache of a profile in place of another's, and gives what it holds. `begun` is told before its rows are
+    /// read.
+    pub(super) fn open_cache(&self, profile: &Profile, begun: impl FnOnce(&Head)) -> Option<cache::Kept> {
         self.close_cache();
         let path = profile.cache(&self.home);
-        match cache::open(&path) {
+        match cache::open(&path, begun) {
             Ok(opened) => {
                 if let Some(aside) = opened.put_aside {
                     self.notice(AppError::from(LocalCode::CacheDamaged).param("path", aside.display()));
@@ -62,7 +67,7 @@ impl Core {
     pub(super) fn claim_cache(&self, profile: &Profile, url: &Url, me: &Me) {
         let path = profile.cache(&self.home);
         if lock(&self.persist.cache).as_ref().is_none_or(|(open, _)| *open != path) {
-            self.open_cache(profile);
+            self.open_cache(profile, |_| {});
         }
         if let Some((_, cache)) = lock(&self.persist.cache).as_mut()
             && let Err(error) = cache.claim(url, me)
@@ -84,6 +89,7 @@ impl Core {
     fn close_cache(&self) {
         *lock(&self.persist.cache) = None;
         *lock(&self.persist.waiting) = Waiting::default();
+        *lock(&self.persist.screen_at) = None;
     }
 
     /// Gives the cache of a version that had no profiles to the one profile that it can be of.
@@ -108,11 +114,23 @@ impl Core {
         self.persist.more.notify_one();
     }
 
-    /// Writes what waits, now. Blocks.
+    /// Writes what waits and what is on screen, now. Blocks.
     pub(crate) fn flush(&self) {
+        *lock(&self.persist.screen_at) = None;
+        lock(&self.persist.waiting).as_of = true;
+        self.write_waiting();
+    }
+
+    /// Writes what waits, and what is on screen if it is time. Blocks.
+    fn write_waiting(&self) {
         let Some(as_of) = self.fleet().as_of(self.now()) else { return };
+        let is_due = lock(&self.persist.screen_at).is_none_or(|at| at.elapsed() >= SCREENS_APART);
+        // Not while the cache is locked: whoever opens one has the rows.
+        let screen_of = lock(&self.persist.cache).as_ref().map(|(path, _)| path.clone());
+        let screen = is_due.then(|| self.fleet().screen(self.now()));
         let mut cache = lock(&self.persist.cache);
         let Some((path, open)) = cache.as_mut() else { return };
+        let screen = screen.filter(|_| screen_of.as_ref() == Some(path));
         let (changed, removed) = {
             let mut waiting = lock(&self.persist.waiting);
             if !waiting.as_of {
@@ -123,7 +141,10 @@ impl Core {
         };
         let changed: Vec<_> = changed.into_values().collect();
         let removed: Vec<_> = removed.into_iter().collect();
-        let written = open.write(&changed, &removed, as_of);
+        let written = open.write(&changed, &removed, as_of, screen.as_ref());
+        if screen.is_some() && written.is_ok() {
+            *lock(&self.persist.screen_at) = Some(Instant::now());
+        }
         let path = path.clone();
         drop(cache);
         let told = std::mem::replace(&mut lock(&self.persist.waiting).failed, written.is_err());
@@ -155,7 +176,7 @@ impl Core {
             self.persist.more.notified().await;
             tokio::time::sleep(GATHER).await;
             let core = Arc::clone(&self);
-            if let Err(error) = tokio::task::spawn_blocking(move || core.flush()).await {
+            if let Err(error) = tokio::task::spawn_blocking(move || core.write_waiting()).await {
                 tracing::error!(%error, "writing the cache failed");
             }
         }

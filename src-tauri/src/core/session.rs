@@ -13,7 +13,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use url::Url;
 
 use super::admin::Registry;
-use super::{Core, lock};
+use super::{Core, KeptRows, lock};
+use crate::cache::Head;
 use crate::cloud::{Cloud, address, fingerprint};
 use crate::error::{AppError, LocalCode};
 use crate::events;
@@ -62,28 +63,46 @@ impl Core {
             self.started.send_replace(true);
             return;
         };
-        // Beside the making of the window: whoever asks for the rows meanwhile waits for them.
+        // The query first: what is read is put in order once.
+        if let Some(query) = self.preferences.settings().query
+            && let Err(error) = self.set_query(&query)
+        {
+            tracing::warn!(%error, "the kept query is not used");
+        }
+        // Beside the making of the window. Nobody comes to the rows before they are read, lest older ones take their place.
         let (locking, locked) = std::sync::mpsc::channel();
+        let (begun, me) = oneshot::channel();
         let (core, of) = (Arc::clone(self), profile.clone());
+        self.kept.send_replace(KeptRows::Unread);
         let reading = tokio::task::spawn_blocking(move || {
             let mut fleet = core.fleet();
             let _ = locking.send(());
             core.adopt_cache(&of);
-            core.show_kept(&mut fleet, &of)
+            let asked = fleet.asked().clone();
+            core.show_kept(&mut fleet, &of, |head| {
+                if let Some(screen) = head.screen.clone().filter(|screen| screen.asked == asked) {
+                    let summary = screen.summary.clone();
+                    core.kept.send_replace(KeptRows::Screen(Arc::new(screen)));
+                    core.emit(AppEvent::Grid { summary, changes: None, cursor: None });
+                }
+                let _ = begun.send(head.me.clone());
+            });
         });
         let _ = locked.recv();
         let core = Arc::clone(self);
         tokio::spawn(async move {
-            let read = async {
-                reading.await.unwrap_or_else(|error| {
-                    tracing::error!(%error, "reading the cache failed");
-                    None
-                })
-            };
+            if let Err(error) = reading.await {
+                tracing::error!(%error, "reading the cache failed");
+            }
+            core.kept.send_replace(KeptRows::Read);
+        });
+        let core = Arc::clone(self);
+        tokio::spawn(async move {
             let turn = core.turn.lock().await;
             // Somebody may have been faster at the keyboard.
             if lock(&core.signed_in).is_none() {
-                core.resume(profile, read).await;
+                // Without a cache it is dropped, and nothing is known of whom it is.
+                core.resume(profile, async { me.await.ok() }).await;
             }
             drop(turn);
             core.started.send_replace(true);
@@ -162,7 +181,7 @@ impl Core {
         self.stop().await;
         self.preferences.use_profile(profile.clone())?;
         self.forget_shown();
-        let me = self.show_kept(&mut self.fleet(), &profile);
+        let me = self.show_kept(&mut self.fleet(), &profile, |_| {});
         self.resume(profile, std::future::ready(me)).await;
         Ok(lock(&self.session).clone())
     }
@@ -320,13 +339,20 @@ impl Core {
         self.close_any_viewer();
     }
 
-    /// Shows the last known rows of a profile, and tells of whom they are; none when there are none.
-    fn show_kept(&self, fleet: &mut Fleet, profile: &Profile) -> Option<Me> {
-        let kept = self.open_cache(profile).filter(|kept| kept.url.as_str() == profile.url);
+    /// Shows the last known rows of a profile, and tells of whom they are; none when there are none. `begun` is told so
+    /// before they are read.
+    fn show_kept(&self, fleet: &mut Fleet, profile: &Profile, begun: impl FnOnce(&Head)) -> Option<Me> {
+        let is_its = |head: &Head| head.url.as_str() == profile.url;
+        let begun = |head: &Head| {
+            if is_its(head) {
+                begun(head);
+            }
+        };
+        let kept = self.open_cache(profile, begun).filter(|kept| is_its(&kept.head));
         let me = kept.map(|kept| {
-            fleet.set_access(Access::from(&kept.me));
+            fleet.set_access(Access::from(&kept.head.me));
             fleet.restore(kept.entries, kept.texts, kept.as_of);
-            kept.me
+            kept.head.me
         });
         self.rows_changed();
         me
@@ -395,7 +421,7 @@ impl Core {
     fn take_place(&self, profile: &Profile, url: &Url, me: &Me) {
         if lock(&self.session).profile.as_ref() != Some(&profile.id) {
             self.forget_shown();
-            self.show_kept(&mut self.fleet(), profile);
+            self.show_kept(&mut self.fleet(), profile, |_| {});
         }
         self.claim_cache(profile, url, me);
         self.fleet().set_access(Access::from(me));
@@ -407,7 +433,12 @@ impl Core {
         let (reload, reloads) = mpsc::channel(8);
         self.set_connection(ConnectionState::Connecting);
         let mut signed_in = lock(&self.signed_in);
-        let task = tokio::spawn(events::run(Arc::clone(self), Arc::clone(&cloud), reloads, stop.clone()));
+        let (core, followed, until) = (Arc::clone(self), Arc::clone(&cloud), stop.clone());
+        let task = tokio::spawn(async move {
+            // The network comes after the rows that are here.
+            core.rows_read().await;
+            events::run(core, followed, reloads, until).await;
+        });
         let downloads = TaskTracker::new();
         *signed_in = Some(SignedIn { cloud, user_id, profile, url, reload, stop, task, downloads });
     }

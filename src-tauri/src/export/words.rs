@@ -61,7 +61,11 @@ const OURS: &[(&str, &str, &str)] = &[
     ("summary.written_at", "Written at", "Записано"),
     ("summary.as_of", "As of", "По состоянию на"),
     ("summary.time_zone", "Time zone", "Часовой пояс"),
-    ("summary.outlet_zone", "each outlet's own; on this sheet UTC", "свой у каждой точки; на этом листе UTC"),
+    (
+        "summary.outlet_zone",
+        "each outlet's own; on this sheet UTC",
+        "свой у каждого заведения; на этом листе UTC",
+    ),
     ("summary.by", "Written by", "Кем записано"),
     ("summary.cloud", "Cloud", "Облако"),
     ("summary.filter", "Filter", "Фильтр"),

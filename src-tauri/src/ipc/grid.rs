@@ -341,6 +341,15 @@ pub enum SelectOp {
     None,
 }
 
+/// The first choices of the Organization field that match what is typed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct OutletOptions {
+    /// Those, the best first.
+    pub items: Vec<OutletOption>,
+    /// How many match in all.
+    pub matching: u32,
+}
+
 /// A choice of the Organization field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Type)]
 pub struct OutletOption {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::ipc::{Highlight, LinkState, PosState, SelectOp, Sort};
+use crate::ipc::{Highlight, LinkState, OutletOption, PosState, SelectOp, Sort};
 
 fn now() -> DateTime<Utc> {
     "2026-11-21T12:00:00Z".parse().unwrap()
@@ -273,21 +273,49 @@ fn chains_come_before_their_outlets() {
     let other = json!({"chain": {"id": Uuid::from_u128(2), "name": "ananas"}});
     let same_outlet = json!({"outlet": {"id": Uuid::from_u128(1001), "name": "Outlet 00001"}});
     let fleet = fleet(vec![status(1, json!({})), status(2, same_outlet), status(3, other)]);
-    let options: Vec<_> = fleet
-        .outlet_options()
-        .into_iter()
-        .map(|option| (option.chain, option.organization, option.count))
-        .collect();
-    let outlet = |name: &str| Some(name.to_owned());
+    let found = |search| {
+        let options = fleet.outlet_options(search);
+        assert_eq!(options.matching as usize, options.items.len());
+        let told = |option: OutletOption| (option.chain, option.organization, option.count);
+        options.items.into_iter().map(told).collect::<Vec<_>>()
+    };
+    let chain = |name: &str, count| (name.to_owned(), None, count);
+    let outlet = |chain: &str, name: &str, count| (chain.to_owned(), Some(name.to_owned()), count);
+    let all = [
+        chain("ananas", 1),
+        outlet("ananas", "Outlet 00003", 1),
+        chain("Pica", 2),
+        outlet("Pica", "Outlet 00001", 2),
+    ];
+    assert_eq!(found(""), all);
+    assert_eq!(found(" PICA"), all[2..], "a chain's outlets come with it");
+    assert_eq!(found("00001"), all[3..]);
+    assert_eq!(found("nobody"), []);
+}
+
+#[test]
+fn the_best_choices_are_offered_and_the_others_counted() {
+    let named =
+        |n: u128, name: &str| status(n, json!({"outlet": {"id": Uuid::from_u128(5000 + n), "name": name}}));
+    let mut statuses: Vec<_> = (1..=300).map(|n| status(n, json!({}))).collect();
+    statuses.extend([named(301, "Old Outlet 00001"), named(302, "Outlet"), named(303, "Outlet 000")]);
+    let fleet = fleet(statuses);
+    let options = fleet.outlet_options("outlet 000");
+    let names: Vec<_> = options.items.iter().map(|option| option.organization.as_deref().unwrap()).collect();
+    assert_eq!(options.matching, 1 + 99 + 1, "whatever begins so or holds it");
     assert_eq!(
-        options,
-        [
-            ("ananas".to_owned(), None, 1),
-            ("ananas".to_owned(), outlet("Outlet 00003"), 1),
-            ("Pica".to_owned(), None, 2),
-            ("Pica".to_owned(), outlet("Outlet 00001"), 2),
-        ]
+        (names.len(), &names[..2], names[99]),
+        (100, &["Outlet 000", "Outlet 00001"][..], "Outlet 00099")
     );
+    let all = fleet.outlet_options("");
+    assert_eq!((all.items.len(), all.matching), (100, 304));
+    assert_eq!(all.items[0].organization, None);
+
+    // Of what is chosen the name is known however many there are.
+    let (pica, outlet) = (all.items[0].chain_id.parse().ok(), Some(Uuid::from_u128(5302)));
+    assert_eq!(fleet.outlet_option(pica, None).unwrap().count, 303);
+    assert_eq!(fleet.outlet_option(None, outlet).unwrap().organization.as_deref(), Some("Outlet"));
+    assert_eq!(fleet.outlet_option(None, Some(Uuid::from_u128(9))), None);
 }
 
 /// One thing that happens to the fleet.

@@ -34,18 +34,22 @@ impl Words {
             State::UpdateRequired(count) => self.count(
                 count as usize,
                 ["store needs an update", "stores need an update"],
-                ["точка требует обновления", "точки требуют обновления", "точек требуют обновления"],
+                [
+                    "заведение требует обновления",
+                    "заведения требуют обновления",
+                    "заведений требуют обновления",
+                ],
             ),
             State::Unknown(count) => self.count(
                 count as usize,
                 ["store of which nothing is known", "stores of which nothing is known"],
                 [
-                    "точка с неизвестным состоянием",
-                    "точки с неизвестным состоянием",
-                    "точек с неизвестным состоянием",
+                    "заведение с неизвестным состоянием",
+                    "заведения с неизвестным состоянием",
+                    "заведений с неизвестным состоянием",
                 ],
             ),
-            State::Well => self.say("All stores are well", "Все точки в порядке").into(),
+            State::Well => self.say("All stores are well", "Все заведения в порядке").into(),
         }
     }
 
@@ -86,9 +90,9 @@ impl Words {
             count,
             ["store has a sync error", "stores have sync errors"],
             [
-                "точка с ошибкой синхронизации",
-                "точки с ошибкой синхронизации",
-                "точек с ошибкой синхронизации",
+                "заведение с ошибкой синхронизации",
+                "заведения с ошибкой синхронизации",
+                "заведений с ошибкой синхронизации",
             ],
         )
     }
@@ -97,7 +101,7 @@ impl Words {
         self.count(
             count,
             ["store is offline", "stores are offline"],
-            ["точка без связи", "точки без связи", "точек без связи"],
+            ["заведение без связи", "заведения без связи", "заведений без связи"],
         )
     }
 
@@ -105,7 +109,7 @@ impl Words {
         self.count(
             count,
             ["store is well again", "stores are well again"],
-            ["точка снова в порядке", "точки снова в порядке", "точек снова в порядке"],
+            ["заведение снова в порядке", "заведения снова в порядке", "заведений снова в порядке"],
         )
     }
 
@@ -174,7 +178,7 @@ mod tests {
         let one = News { offline: stores(1), ..News::default() };
         assert_eq!(ENGLISH.news_title(&one), "1 store is offline");
         assert_eq!(ENGLISH.news_body(&one), "Riga Centrs");
-        assert_eq!(RUSSIAN.news_title(&one), "1 точка без связи");
+        assert_eq!(RUSSIAN.news_title(&one), "1 заведение без связи");
 
         let many = News { errors: stores(2), offline: stores(12), recovered: stores(21) };
         assert_eq!(
@@ -188,7 +192,7 @@ mod tests {
         );
         assert_eq!(
             RUSSIAN.news_title(&many),
-            "2 точки с ошибкой синхронизации, 12 точек без связи, 21 точка снова в порядке"
+            "2 заведения с ошибкой синхронизации, 12 заведений без связи, 21 заведение снова в порядке"
         );
         assert!(
             RUSSIAN.news_body(&many).ends_with("Снова в порядке: Riga Centrs, Jelgava, Liepāja и ещё 18")

@@ -71,8 +71,10 @@ export const commands = {
 	 *  rows that were.
 	 */
 	copySelection: (request: CopyRequest) => typedError<number, AppError>(__TAURI_INVOKE("copy_selection", { request })),
-	/**  The choices of the Organization field: each chain, then its outlets. */
-	outletOptions: () => typedError<OutletOption[], AppError>(__TAURI_INVOKE("outlet_options")),
+	/**  The first choices of the Organization field in which this occurs: each chain, then its outlets. */
+	outletOptions: (search: string) => typedError<OutletOptions, AppError>(__TAURI_INVOKE("outlet_options", { search })),
+	/**  The choice that stands for an outlet, or for a chain; null when there is none. */
+	outletOption: (chainId: string | null, outletId: string | null) => typedError<OutletOption | null, AppError>(__TAURI_INVOKE("outlet_option", { chainId, outletId })),
 	/**  Loads everything anew; done when it has been loaded. */
 	refresh: () => typedError<null, AppError>(__TAURI_INVOKE("refresh")),
 	/**  What happened to a POS server in `from ≤ t < to`, at most 93 days, newest first. */
@@ -1075,6 +1077,14 @@ export type OutletOption = {
 	organization: string | null,
 	/**  How many POS servers it has. */
 	count: number,
+};
+
+/**  The first choices of the Organization field that match what is typed. */
+export type OutletOptions = {
+	/**  Those, the best first. */
+	items: OutletOption[],
+	/**  How many match in all. */
+	matching: number,
 };
 
 /**  The first outlets that match. */

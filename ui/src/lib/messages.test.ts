@@ -88,7 +88,7 @@ test('every word is used', () => {
     .join('\n');
   // Looked up by code in words.ts.
   const byCode =
-    /^(err|link|pos|cause|cause_short|job|level|state|phase|check|sync|sync_short|fail|col|act|perm|fault)_/;
+    /^(err|link|pos|cause|cause_short|job|level|state|phase|check|sync|sync_short|fail|col|act|perm|fault|detail|detailis)_/;
   const idle = Object.keys(en).filter(
     (key) => key !== '$schema' && !byCode.test(key) && !new RegExp(`m\\.${key}\\b`).test(source),
   );

@@ -15,6 +15,8 @@ function word(prefix: string, code: string, otherwise: Word): string {
 const plain = (code: string) => code.replaceAll('_', ' ');
 
 export const errorTitle = (error: AppError) => word('err', error.code, m.err_other);
+/** What a code alone says. */
+export const errorWord = (code: string) => word('err', code, () => plain(code));
 export const errorHelp = (error: AppError) => word('err', `${error.code}_do`, m.err_other_do);
 
 export const linkWord = (state: string) => word('link', state, m.link_unknown);
@@ -27,9 +29,10 @@ export const jobState = (state: string) => word('state', state, () => plain(stat
 export const phaseWord = (phase: string) => word('phase', phase, () => plain(phase));
 export const checkName = (name: string) => word('check', name, () => plain(name));
 export const syncError = (code: string) => word('sync', code, () => plain(code));
+export const failureWord = (code: string) => word('fail', code, () => plain(code));
 /** Why a job failed: our words for it, and what the store says. */
 export const failureWords = ({ code, message }: { code: string; message: string }) => {
-  const words = word('fail', code, () => plain(code));
+  const words = failureWord(code);
   const sentence = words.charAt(0).toUpperCase() + words.slice(1);
   return message === '' ? `${sentence}.` : `${sentence}: ${message}`;
 };
@@ -37,6 +40,9 @@ export const syncErrorShort = (code: string) => word('sync_short', code, () => p
 export const permissionWord = (permission: string) => word('perm', permission, () => plain(permission));
 export const actionWord = (action: string) =>
   word('act', action.replaceAll('.', '_'), () => plain(action.replaceAll('.', ': ')));
+/** What stands in an entry of the audit trail. */
+export const detailName = (name: string) => word('detail', name, () => plain(name));
+export const detailValue = (value: string, otherwise: Word) => word('detailis', value, otherwise);
 export const columnTitle = (key: string) => word('col', key, () => plain(key));
 
 /** What is wrong with a line of an import; a newer cloud's reason is shown as it says it. */

@@ -206,7 +206,8 @@ fn refusal(target: String, address: ClientAddress, now: DateTime<Utc>) -> Entry 
         .with("address", address.to_string())
 }
 
-/// Changes the tokens for new ones. A refresh token is good once; using it again ends the session.
+/// Changes the tokens for new ones. A refresh token is good once; using it again ends the session, unless the answer
+/// was lost: within a minute, and as long as nobody has used one of the new tokens, it gives others in their place.
 #[utoipa::path(
     post, path = "/sessions/refresh", operation_id = "refresh_session", tag = "session", security(()), request_body = Refresh,
     responses((status = 200, description = "The session's new tokens", body = Tokens)),

@@ -11,6 +11,7 @@ mod m0009_used_tokens;
 mod m0010_job_generation;
 mod m0011_audit_head;
 mod m0012_sign_in_attempts;
+mod m0013_lost_refresh;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use sea_orm_migration::prelude::*;
@@ -32,6 +33,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_job_generation::Migration),
             Box::new(m0011_audit_head::Migration),
             Box::new(m0012_sign_in_attempts::Migration),
+            Box::new(m0013_lost_refresh::Migration),
         ]
     }
 }

@@ -9,7 +9,7 @@ use tillwatch_protocol::rest::session::User;
 use super::entity::{sessions, users};
 use super::user::to_user;
 use super::{StoreError, WriteTx};
-use crate::domain::user::{ACCESS_LIFE, REFRESH_LIFE, SESSION_LIFE};
+use crate::domain::user::{ACCESS_LIFE, REFRESH_GRACE, REFRESH_LIFE, SESSION_LIFE};
 use crate::tokens::hash;
 
 /// The tokens of a session, in the clear; they leave the cloud once.
@@ -43,9 +43,19 @@ pub(crate) async fn insert(
         refresh_hash: Set(hash(&tokens.refresh)),
         refresh_expires_at: Set(now + REFRESH_LIFE),
         revoked_at: Set(None),
+        previous_refresh_hash: Set(None),
+        previous_until: Set(None),
     };
     sessions::Entity::insert(row).exec_without_returning(&**tx).await?;
     Ok(())
+}
+
+/// What an access token that is good now stands for.
+pub(crate) struct Access {
+    pub(crate) session: SessionId,
+    pub(crate) user: User,
+    /// Until it is [`arrived`], the refresh token of before might still take its place.
+    pub(crate) has_previous: bool,
 }
 
 /// The session and user of an access token that is good now.
@@ -53,7 +63,7 @@ pub(crate) async fn by_access_token(
     db: &impl ConnectionTrait,
     token: &str,
     now: DateTime<Utc>,
-) -> Result<Option<(SessionId, User)>, StoreError> {
+) -> Result<Option<Access>, StoreError> {
     let found = sessions::Entity::find()
         .filter(sessions::Column::AccessHash.eq(hash(token)))
         .filter(sessions::Column::RevokedAt.is_null())
@@ -62,7 +72,19 @@ pub(crate) async fn by_access_token(
         .await?;
     let Some(session) = found else { return Ok(None) };
     let user = user_of(db, &session).await?;
-    Ok(user.map(|user| (session.id.into(), user)))
+    let has_previous = session.previous_until.is_some_and(|until| until > now);
+    Ok(user.map(|user| Access { session: session.id.into(), user, has_previous }))
+}
+
+/// Notes that the tokens of a session have arrived, as this one of them is used: the refresh token of before is good
+/// no more.
+pub(crate) async fn arrived(tx: &WriteTx, access_token: &str) -> Result<(), StoreError> {
+    sessions::Entity::update_many()
+        .set(sessions::ActiveModel { previous_until: Set(None), ..Default::default() })
+        .filter(sessions::Column::AccessHash.eq(hash(access_token)))
+        .exec(&**tx)
+        .await?;
+    Ok(())
 }
 
 /// The user of a session that still has an access token that is good now.
@@ -107,7 +129,7 @@ async fn user_of(db: &impl ConnectionTrait, session: &sessions::Model) -> Result
 pub(crate) enum Refreshed {
     /// The session goes on, with new tokens.
     Tokens(User),
-    /// The token was used before: somebody else has it, and the session is over for both.
+    /// The token was used before, and what it gave has arrived: somebody else has it, and the session is over for both.
     Reused(UserId),
     /// No such session, or it has ended, or the token was never one of it.
     Unknown,
@@ -124,7 +146,8 @@ pub(crate) struct Presented<'a> {
     pub(crate) made_here: bool,
 }
 
-/// Changes the tokens of a session, if the refresh token is its present one.
+/// Changes the tokens of a session, if the refresh token is its present one, or the one before and nobody has used
+/// what that gave: then the answer was lost on its way.
 pub(crate) async fn refresh(
     tx: &WriteTx,
     presented: Presented<'_>,
@@ -132,19 +155,27 @@ pub(crate) async fn refresh(
     now: DateTime<Utc>,
 ) -> Result<Refreshed, StoreError> {
     let Some(session) = refreshable(&**tx, presented, now).await? else { return Ok(Refreshed::Unknown) };
-    if session.refresh_hash != hash(presented.token) {
+    let presented_hash = hash(presented.token);
+    let mut changed = sessions::ActiveModel {
+        last_used_at: Set(now),
+        access_hash: Set(hash(&tokens.access)),
+        access_expires_at: Set(now + ACCESS_LIFE),
+        refresh_hash: Set(hash(&tokens.refresh)),
+        refresh_expires_at: Set(Ord::min(now + REFRESH_LIFE, session.created_at + SESSION_LIFE)),
+        ..Default::default()
+    };
+    if session.refresh_hash == presented_hash {
+        changed.previous_refresh_hash = Set(Some(presented_hash));
+        changed.previous_until = Set(Some(now + REFRESH_GRACE));
+    } else if session.previous_refresh_hash.as_ref() != Some(&presented_hash)
+        || session.previous_until.is_none_or(|until| until <= now)
+    {
         revoke(tx, session.user_id.into(), presented.session, now).await?;
         return Ok(Refreshed::Reused(session.user_id.into()));
     }
+    // The grace of the token before is not begun anew: however often it comes, it ends a minute after the first time.
     sessions::Entity::update_many()
-        .set(sessions::ActiveModel {
-            last_used_at: Set(now),
-            access_hash: Set(hash(&tokens.access)),
-            access_expires_at: Set(now + ACCESS_LIFE),
-            refresh_hash: Set(hash(&tokens.refresh)),
-            refresh_expires_at: Set(Ord::min(now + REFRESH_LIFE, session.created_at + SESSION_LIFE)),
-            ..Default::default()
-        })
+        .set(changed)
         .filter(sessions::Column::Id.eq(session.id))
         .exec(&**tx)
         .await?;

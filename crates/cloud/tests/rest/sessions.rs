@@ -133,6 +133,76 @@ async fn a_made_up_refresh_token_ends_no_session_and_an_old_one_does() {
 }
 
 #[tokio::test]
+async fn a_lost_answer_does_not_end_the_session() {
+    let cloud = TestCloud::start().await;
+    let mut client = cloud.sign_in(ADMIN).await;
+    let first = json!({"refresh_token": client.refresh});
+    let lost = client.post("/sessions/refresh", &first).await;
+    assert_eq!(lost.status, StatusCode::OK);
+    let lost_too = client.post("/sessions/refresh", &first).await;
+    assert_eq!(lost_too.status, StatusCode::OK, "{}", lost_too.body);
+    let arrived = client.post("/sessions/refresh", &first).await;
+    client.take_tokens(&arrived.body);
+    let mut lost_client = cloud.anonymous();
+    for lost in [lost, lost_too] {
+        lost_client.take_tokens(&lost.body);
+        assert_eq!(lost_client.get("/me").await.problem(), (401, "unauthorized"), "others took its place");
+    }
+    assert_eq!(client.get("/me").await.status, StatusCode::OK);
+
+    // It goes on as any other.
+    let answer = client.post("/sessions/refresh", &json!({"refresh_token": client.refresh})).await;
+    client.take_tokens(&answer.body);
+    assert_eq!(client.get("/me").await.status, StatusCode::OK);
+    let session = &client.get("/sessions").await.body["items"][0];
+    assert_eq!(session["current"], true);
+}
+
+#[tokio::test]
+async fn whoever_takes_what_was_thought_lost_ends_the_session() {
+    let cloud = TestCloud::start().await;
+    for takes_the_refresh_token in [false, true] {
+        let mut client = cloud.sign_in(ADMIN).await;
+        let mut thief = cloud.anonymous();
+        let first = json!({"refresh_token": client.refresh});
+        thief.take_tokens(&client.post("/sessions/refresh", &first).await.body);
+        if takes_the_refresh_token {
+            let own = json!({"refresh_token": thief.refresh});
+            thief.take_tokens(&thief.post("/sessions/refresh", &own).await.body);
+        } else {
+            assert_eq!(thief.get("/me").await.status, StatusCode::OK);
+        }
+        let again = client.post("/sessions/refresh", &first).await;
+        assert_eq!(again.problem(), (401, "unauthorized"), "{takes_the_refresh_token}");
+        assert_eq!(thief.get("/me").await.problem(), (401, "unauthorized"));
+
+        // And the other way round: the thief is the one who comes again, and the owner has what is replaced.
+        client = cloud.sign_in(ADMIN).await;
+        let first = json!({"refresh_token": client.refresh});
+        client.take_tokens(&client.post("/sessions/refresh", &first).await.body);
+        thief.take_tokens(&thief.post("/sessions/refresh", &first).await.body);
+        let own = json!({"refresh_token": client.refresh});
+        assert_eq!(client.post("/sessions/refresh", &own).await.problem(), (401, "unauthorized"));
+        assert_eq!(thief.get("/me").await.problem(), (401, "unauthorized"), "both are out");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_given_again_for_a_minute_only() {
+    let cloud = TestCloud::start().await;
+    let client = cloud.sign_in(ADMIN).await;
+    let first = json!({"refresh_token": client.refresh});
+    for _ in 0..2 {
+        let answer = client.post("/sessions/refresh", &first).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    }
+    cloud.sql("UPDATE sessions SET previous_until = '2020-01-01T00:00:00+00:00'").await;
+    assert_eq!(client.post("/sessions/refresh", &first).await.problem(), (401, "unauthorized"));
+    let ended = cloud.sign_in(ADMIN).await.get("/sessions").await.body;
+    assert_eq!(ended["items"].as_array().unwrap().len(), 1, "the other one ended");
+}
+
+#[tokio::test]
 async fn an_access_token_ends_by_itself() {
     let cloud = TestCloud::start().await;
     let client = cloud.sign_in(ADMIN).await;

@@ -44,6 +44,10 @@ pub(super) struct Shared {
     /// The access token that is good, and the refresh token.
     pub(super) tokens: Mutex<(u32, bool)>,
     pub(super) refreshes: Mutex<u32>,
+    /// How many answers with new tokens get lost.
+    pub(super) loses: Mutex<u32>,
+    /// The refresh token that was renewed last, until what it gave is used.
+    renewed: Mutex<Option<String>>,
     pub(super) resumed_after: Mutex<Vec<String>>,
     pub(super) asked_jobs: Mutex<Vec<(String, Value)>>,
     /// What `POST jobs` answers first.
@@ -99,6 +103,8 @@ impl FakeCloud {
             clock: Mutex::default(),
             tokens: Mutex::new((1, true)),
             refreshes: Mutex::default(),
+            loses: Mutex::default(),
+            renewed: Mutex::default(),
             resumed_after: Mutex::default(),
             asked_jobs: Mutex::default(),
             job_answers: Mutex::default(),
@@ -311,6 +317,7 @@ fn authorize(state: &Shared, headers: &HeaderMap) -> Result<(), Response> {
     let (number, _) = *state.tokens.lock().unwrap();
     let good = format!("Bearer access-{number}");
     if headers.get(header::AUTHORIZATION).is_some_and(|value| value == &good) {
+        *state.renewed.lock().unwrap() = None;
         Ok(())
     } else {
         Err(problem(401, "unauthorized", &json!({})))
@@ -343,11 +350,20 @@ async fn sign_in(State(state): S, Json(body): Json<Value>) -> Response {
 
 async fn refresh(State(state): S, Json(body): Json<Value>) -> Response {
     let (number, good) = *state.tokens.lock().unwrap();
-    if !good || body["refresh_token"] != format!("refresh-{number}") {
+    let token = body["refresh_token"].as_str().unwrap();
+    let was_lost = state.renewed.lock().unwrap().as_deref() == Some(token);
+    if !good || (token != format!("refresh-{number}") && !was_lost) {
         return problem(401, "unauthorized", &json!({}));
     }
+    *state.renewed.lock().unwrap() = Some(token.to_owned());
     *state.refreshes.lock().unwrap() += 1;
     state.tokens.lock().unwrap().0 += 1;
+    let mut loses = state.loses.lock().unwrap();
+    if *loses > 0 {
+        *loses -= 1;
+        let cut = futures_util::stream::iter([Err::<Vec<u8>, _>(std::io::Error::other("the line is cut"))]);
+        return Body::from_stream(cut).into_response();
+    }
     tokens(&state).into_response()
 }
 

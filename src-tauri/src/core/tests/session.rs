@@ -38,7 +38,7 @@ async fn rows_come_and_change_by_themselves() {
 
     cloud.tell("pos_server_removed", &json!({"id": uuid::Uuid::from_u128(1)}));
     desk.hears(|event| event["summary"]["total"] == 4).await;
-    let window = desk.core.grid_window(0, 2);
+    let window = desk.core.grid_window(0, 2).await;
     assert_eq!(
         window.rows.iter().map(|row| &*row.organization).collect::<Vec<_>>(),
         ["Outlet 00002", "Outlet 00003"]
@@ -57,7 +57,7 @@ async fn the_window_is_told_which_of_its_rows_changed_and_where_its_keyboard_is(
     let mut desk = Desk::signed_in(&home, &cloud).await;
     let by_name = Sort { column: "organization".into(), descending: false };
     desk.core.set_query(&GridQuery { sort: vec![by_name], ..GridQuery::default() }).unwrap();
-    let shown = desk.core.grid_window(10, 5);
+    let shown = desk.core.grid_window(10, 5).await;
     let id = uuid::Uuid::from_u128(13).to_string();
     assert_eq!(shown.rows[2].id, id);
     desk.core.set_cursor(Some(&id));
@@ -101,6 +101,32 @@ async fn a_wrong_password_and_a_wrong_address_are_told_apart() {
         assert_eq!(error.code, code, "{url}: {error:?}");
     }
     assert_eq!(desk.core.session().await.state, crate::ipc::SessionState::SignedOut);
+}
+
+#[tokio::test]
+async fn what_was_on_screen_is_shown_before_all_rows_are_read() {
+    let home = tempfile::tempdir().unwrap();
+    let cloud = FakeCloud::start((1..=3).map(|n| status(n, json!({}))).collect()).await;
+    let mut desk = Desk::signed_in(&home, &cloud).await;
+    let query = GridQuery { search: "outlet".into(), ..GridQuery::default() };
+    desk.core.set_query(&query).unwrap();
+    desk.core.flush();
+    let mut kept = stored(&cloud);
+    kept.settings.query = Some(query);
+    let cache = kept.profiles.items[0].cache(home.path());
+    drop(cloud.stop().await);
+
+    // All of the rows can't even be read this time.
+    let damaged = rusqlite::Connection::open(&cache).unwrap();
+    damaged.execute("UPDATE statuses SET link_state = 'nonsense'", []).unwrap();
+    drop(damaged);
+    desk = Desk::start(&home, kept, Secrets::memory());
+    let event = desk.hears(|event| event["type"] == "grid" && event["summary"]["total"] == 3).await;
+    assert_eq!((&event["summary"]["version"], &event["summary"]["matching"]), (&json!(0), &json!(3)));
+    desk.hears(|event| event["error"]["code"] == "cache_damaged").await;
+    desk.core.rows_read().await;
+    assert_eq!(desk.core.first_summary().await.total, 0, "what is damaged is not shown on");
+    assert_eq!(desk.core.grid_window(0, 10).await.rows, []);
 }
 
 #[tokio::test]
@@ -234,6 +260,30 @@ async fn a_token_is_renewed_once_for_all_who_wait() {
         answer.unwrap();
     }
     assert_eq!(*cloud.state.refreshes.lock().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn the_answer_with_the_new_tokens_may_be_lost() {
+    let home = tempfile::tempdir().unwrap();
+    let cloud = FakeCloud::start(vec![status(1, json!({}))]).await;
+    let secrets = Secrets::memory();
+    let mut desk = Desk::start(&home, Stored::default(), secrets.clone());
+    desk.core.sign_in(&cloud.url(), "anna@example.com", "secret".into()).await.unwrap();
+    desk.hears(|event| event["connection"]["state"] == "live").await;
+
+    // As after a start: the keychain has a refresh token, and no access token is known.
+    let cloud_client = desk.core.current_cloud().unwrap();
+    cloud_client.resume("refresh-1".into()).await;
+    *cloud.state.loses.lock().unwrap() = 2;
+    for _ in 0..2 {
+        let error = cloud_client.me().await.unwrap_err();
+        assert_eq!(error.code, "cloud_unreachable", "{error:?}");
+    }
+    cloud_client.me().await.unwrap();
+    assert_eq!(*cloud.state.refreshes.lock().unwrap(), 3);
+    desk.core.refresh().await.unwrap();
+    let session = desk.core.session().await;
+    assert_eq!(serde_json::to_value(session.state).unwrap(), "signed_in");
 }
 
 #[tokio::test]

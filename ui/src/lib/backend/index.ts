@@ -1,5 +1,6 @@
 // Chooses the backend once, at the start.
 
+import { tauri } from './tauri';
 import type { Backend } from './types';
 
 export type * from './types';
@@ -10,6 +11,5 @@ export async function chooseBackend(): Promise<Backend> {
     const { mock } = await import('./mock');
     return mock(new URLSearchParams(window.location.search));
   }
-  const { tauri } = await import('./tauri');
   return tauri;
 }

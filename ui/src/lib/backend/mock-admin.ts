@@ -180,10 +180,28 @@ export function mockAdmin(rows: MockRows, confirmed: () => boolean, isEmpty: boo
       details:
         action === 'job.requested'
           ? [
-              ['kind', 'retrieve_logs'],
-              ['from', ago(day)],
+              [
+                'request',
+                JSON.stringify({ kind: 'retrieve_logs', from: ago(day), to: ago(0), max_bytes: 1 << 20 }),
+              ],
             ]
-          : [['address', '203.0.113.7']],
+          : action === 'outlet.added'
+            ? [
+                ['name', row?.organization ?? ''],
+                ['crm_id', row?.crm_id ?? ''],
+              ]
+            : action === 'grant.added'
+              ? [
+                  ['permission', 'retrieve_logs'],
+                  ['scope', 'all'],
+                ]
+              : [
+                  ['method', 'password'],
+                  ...(action === 'session.refused'
+                    ? [['reason', 'invalid_credentials'] as [string, string]]
+                    : []),
+                  ['address', '203.0.113.7'],
+                ],
     };
   });
 

@@ -2,7 +2,19 @@
 
 import { isoToMilliseconds } from '../format/period';
 import { compareVersions } from '../format/version';
-import type { AppEvent, GridQuery, GridSummary, GridWindow, OutletOption, Row, SelectOp } from './types';
+import type {
+  AppEvent,
+  GridQuery,
+  GridSummary,
+  GridWindow,
+  OutletOption,
+  OutletOptions,
+  Row,
+  SelectOp,
+} from './types';
+
+/** How many choices of the Organization field are offered at a time. */
+const OFFERED = 100;
 
 const text = new Intl.Collator('en', { sensitivity: 'base', numeric: true });
 
@@ -171,7 +183,25 @@ export class MockRows {
     this.version += 1;
   }
 
-  options(): OutletOption[] {
+  options(search: string): OutletOptions {
+    const needle = search.trim().toLowerCase();
+    const label = (option: OutletOption) => (option.organization ?? option.chain).toLowerCase();
+    const rank = (option: OutletOption) =>
+      needle === '' || label(option) === needle ? 0 : label(option).startsWith(needle) ? 1 : 2;
+    const found = this.allOptions().filter((option) =>
+      `${option.organization ?? ''}\n${option.chain}`.toLowerCase().includes(needle),
+    );
+    found.sort((a, b) => rank(a) - rank(b));
+    return { items: found.slice(0, OFFERED), matching: found.length };
+  }
+
+  option(chain: string | null, outlet: string | null): OutletOption | null {
+    const isIt = (option: OutletOption) =>
+      outlet === null ? option.outlet_id === null && option.chain_id === chain : option.outlet_id === outlet;
+    return this.allOptions().find(isIt) ?? null;
+  }
+
+  private allOptions(): OutletOption[] {
     const chains = new Map<string, OutletOption>();
     const outlets = new Map<string, OutletOption>();
     for (const row of this.rows) {

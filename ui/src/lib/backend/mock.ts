@@ -329,7 +329,8 @@ export function mock(search: URLSearchParams): Backend {
       );
       return selected.length;
     },
-    outletOptions: async () => rows.options(),
+    outletOptions: async (search) => rows.options(search),
+    outletOption: async (chain, outlet) => rows.option(chain, outlet),
     async refresh() {
       await pause(200);
       rows.asOf = new Date().toISOString();

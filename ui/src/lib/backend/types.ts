@@ -47,6 +47,7 @@ export type {
   MenuAction,
   Only,
   OutletOption,
+  OutletOptions,
   OutletTexts,
   Permission,
   Profile,

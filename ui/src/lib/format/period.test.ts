@@ -1,5 +1,16 @@
 import { describe, expect, test } from 'vitest';
-import { fromIso, fromLocal, presetPeriod, readMaxSize, readPeriodValue, toIso, toLocal } from './period';
+import { overwriteGetLocale } from '../paraglide/runtime';
+import {
+  fromIso,
+  fromLocal,
+  presetPeriod,
+  readMaxSize,
+  readPeriodValue,
+  readTime,
+  toIso,
+  toLocal,
+  writeTime,
+} from './period';
 
 describe('the period of the filter', () => {
   test.each([
@@ -78,3 +89,29 @@ test.each([
   ['ten', null],
   ['1e3', null],
 ])('a size of %j MiB is %j bytes', (text, bytes) => expect(readMaxSize(text)).toBe(bytes));
+
+describe('a time in a field', () => {
+  test('is written as the language does', () => {
+    overwriteGetLocale(() => 'en');
+    expect(writeTime('2026-11-04T09:30')).toBe('04/11/2026 09:30');
+    overwriteGetLocale(() => 'ru');
+    expect(writeTime('2026-11-04T09:30')).toBe('04.11.2026 09:30');
+    expect([writeTime(''), writeTime('soon')]).toEqual(['', 'soon']);
+  });
+
+  test.each([
+    ['04/11/2026 09:30', '2026-11-04T09:30'],
+    [' 4.11.2026, 9:30 ', '2026-11-04T09:30'],
+    ['2026-11-04T09:30', '2026-11-04T09:30'],
+    ['2026-11-04 09:30', '2026-11-04T09:30'],
+    ['', ''],
+    ['tomorrow', 'tomorrow'],
+    ['4.11.26 9:30', '4.11.26 9:30'],
+  ])('typed as "%s" is read', (typed, local) => {
+    expect(readTime(typed)).toBe(local);
+  });
+
+  test.each(['tomorrow', '2026-02-30T10:00', '2026-11-04T25:00'])('%s is none', (local) => {
+    expect(fromLocal(readTime(local), 'Europe/Riga')).toBeNull();
+  });
+});

@@ -1,6 +1,7 @@
 // Periods: the filter's number and unit, and the times that a person types in a named zone.
 
 import { parseAbsolute, parseDateTime, toCalendarDateTime, toZoned } from '@internationalized/date';
+import { getLocale } from '../paraglide/runtime';
 
 export type Unit = 'days' | 'hours' | 'minutes';
 
@@ -42,12 +43,33 @@ export function readPeriodValue(text: string): number | null | 'invalid' {
   return value >= 1 && value <= MAX_PERIOD ? value : 'invalid';
 }
 
-/** The value of a datetime-local field for a moment in a zone. */
+/** A local time such as `2026-11-24T09:30` as one types it in the app's language; anything else as it is. */
+export function writeTime(local: string): string {
+  const parts = /^(\d{4})-(\d\d)-(\d\d)T(\d\d:\d\d)$/.exec(local);
+  if (!parts) return local;
+  const [, year, month, day, time] = parts;
+  const between = getLocale() === 'ru' ? '.' : '/';
+  return `${[day, month, year].join(between)} ${time}`;
+}
+
+/** The local time that was typed, the day first or as ISO 8601 has it; what is none is given back as it is. */
+export function readTime(typed: string): string {
+  const text = typed.trim();
+  const time = String.raw`[ ,T]+(\d{1,2}):(\d\d)$`;
+  const parts = new RegExp(String.raw`^(\d{1,2})[./-](\d{1,2})[./-](\d{4})${time}`).exec(text);
+  const iso = new RegExp(String.raw`^(\d{4})-(\d\d)-(\d\d)${time}`).exec(text);
+  const found = parts ? [parts[3], parts[2], parts[1], parts[4], parts[5]] : iso?.slice(1);
+  if (!found) return text;
+  const [year, month, day, hour, minute] = found.map((part) => (part ?? '').padStart(2, '0'));
+  return `${year}-${month}-${day}T${hour}:${minute}`;
+}
+
+/** The local time of a moment in a zone. */
 export function toLocal(moment: string, zone: string): string {
   return toCalendarDateTime(parseAbsolute(moment, zone)).toString().slice(0, 16);
 }
 
-/** The moment that a datetime-local field means in a zone; null when it is empty or no time. */
+/** The moment that a local time means in a zone; null when it is empty or no time. */
 export function fromLocal(text: string, zone: string): string | null {
   if (text === '') return null;
   try {

@@ -94,6 +94,8 @@ export class App {
   private readingSelection = false;
   private selectionStale = false;
   private viewerTold: Viewer | null = null;
+  /** What the core told while it was still asked for the first time. */
+  private toldSession: Session | null = null;
   private loading: Promise<void> | null = null;
   private saving: ReturnType<typeof setTimeout> | undefined;
 
@@ -112,8 +114,9 @@ export class App {
     overwriteGetLocale(() => this.locale);
   }
 
-  /** Reads everything once, then lives on events. */
+  /** Reads everything once, then lives on events. The rows are the first thing that is asked for. */
   async start(): Promise<void> {
+    const subscribed = this.backend.subscribe((event) => this.take(event));
     const [settings, session, info, profiles] = await Promise.all([
       this.backend.settings(),
       this.backend.session(),
@@ -124,9 +127,9 @@ export class App {
     this.settings = settings;
     this.columns = mergeColumns(settings.columns);
     this.info = info;
-    this.session = session;
-    await this.backend.subscribe((event) => this.take(event));
-    if (session.state !== 'signed_out') await this.load();
+    this.session = this.toldSession ?? session;
+    await subscribed;
+    if (this.session.state !== 'signed_out') await this.load();
   }
 
   async signIn(url: string, email: string, password: string): Promise<void> {
@@ -329,6 +332,11 @@ export class App {
       case 'session': {
         const before = this.session;
         const { session } = event;
+        if (!before) {
+          // In which language and colours it is shown is not known yet.
+          this.toldSession = session;
+          return;
+        }
         this.session = session;
         const another = before?.profile !== session.profile && before?.profile != null;
         if (another || session.state === 'signed_out') this.forget();

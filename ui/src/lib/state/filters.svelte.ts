@@ -18,8 +18,8 @@ export type ChipKind = 'organization' | 'period' | 'problems' | 'search' | 'only
 export class Filters {
   /** What the core filters by. */
   query = $state.raw<GridQuery>(noFilter);
-  /** The chains and outlets there are; read when somebody asks for one, as there may be very many. */
-  options = $state.raw<OutletOption[]>([]);
+  /** The chains and outlets that were chosen: nobody can tell one by an id alone. */
+  private known = $state.raw<OutletOption[]>([]);
 
   chain = $state<string | null>(null);
   outlet = $state<string | null>(null);
@@ -120,24 +120,33 @@ export class Filters {
     return applied;
   }
 
-  /** What is filtered by has a name among the options; nobody can tell it by an id alone. */
-  readChosen(): void {
-    if (this.query.chain_id !== null || this.query.outlet_id !== null) void this.readOptions();
+  /** Puts a chain, an outlet, or all of them into the Organization field. */
+  choose(option: OutletOption | null): void {
+    if (option) this.know(option);
+    this.chain = option && option.outlet_id === null ? option.chain_id : null;
+    this.outlet = option?.outlet_id ?? null;
   }
 
-  async readOptions(): Promise<void> {
-    try {
-      this.options = await this.backend.outletOptions();
-    } catch (thrown) {
-      this.onError(thrown);
-    }
+  /** Reads what the chain or outlet is called that is filtered by, if one is. */
+  readChosen(): void {
+    const { chain_id, outlet_id } = this.query;
+    if (chain_id === null && outlet_id === null) return;
+    this.backend.outletOption(chain_id, outlet_id).then((option) => {
+      if (option) this.know(option);
+    }, this.onError);
   }
 
   /** The option that stands for what is chosen, when it is known. */
   option(chain: string | null, outlet: string | null): OutletOption | null {
-    if (outlet !== null) return this.options.find((option) => option.outlet_id === outlet) ?? null;
-    if (chain === null) return null;
-    return this.options.find((option) => option.chain_id === chain && option.outlet_id === null) ?? null;
+    const isIt = (option: OutletOption) =>
+      outlet === null ? option.outlet_id === null && option.chain_id === chain : option.outlet_id === outlet;
+    return this.known.find(isIt) ?? null;
+  }
+
+  private know(option: OutletOption): void {
+    const { chain_id, outlet_id } = option;
+    const others = this.known.filter((other) => other.chain_id !== chain_id || other.outlet_id !== outlet_id);
+    this.known = [option, ...others];
   }
 
   /** One call at a time; of what is asked meanwhile only the last counts. */
