@@ -35,6 +35,7 @@ const COMMANDS: &[&str] = &[
     "select",
     "selected_rows",
     "copy_selection",
+    "outlet_option",
     "outlet_options",
     "refresh",
     "timeline",
