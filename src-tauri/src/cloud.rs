@@ -69,11 +69,17 @@ impl std::fmt::Debug for dyn KeepToken {
 struct Held {
     access: Option<String>,
     refresh: String,
+    /// By which the cloud knows a try to renew them that had no answer.
+    renewal: Uuid,
 }
 
 impl From<&Tokens> for Held {
     fn from(tokens: &Tokens) -> Self {
-        Self { access: Some(tokens.access_token.clone()), refresh: tokens.refresh_token.clone() }
+        Self {
+            access: Some(tokens.access_token.clone()),
+            refresh: tokens.refresh_token.clone(),
+            renewal: Uuid::new_v4(),
+        }
     }
 }
 
@@ -154,7 +160,8 @@ impl Cloud {
 
     /// Goes on with a session whose refresh token was kept.
     pub(crate) async fn resume(&self, refresh_token: String) {
-        *self.tokens.lock().await = Some(Held { access: None, refresh: refresh_token });
+        *self.tokens.lock().await =
+            Some(Held { access: None, refresh: refresh_token, renewal: Uuid::new_v4() });
     }
 
     /// Ends the session in the cloud.
@@ -323,7 +330,9 @@ impl Cloud {
             return Ok(access.clone());
         }
         let body = Refresh { refresh_token: held.refresh.clone() };
-        let call = self.call(Method::POST, "sessions/refresh").timeout(RENEW_TIMEOUT).json(&body);
+        let call =
+            self.call(Method::POST, "sessions/refresh").header("Idempotency-Key", held.renewal.to_string());
+        let call = call.timeout(RENEW_TIMEOUT).json(&body);
         match self.read::<Tokens>(call).await {
             Ok(renewed) => {
                 *tokens = Some(Held::from(&renewed));

@@ -14,7 +14,7 @@ pub const LOCK_OUT: TimeDelta = TimeDelta::minutes(30);
 pub const ACCESS_LIFE: TimeDelta = TimeDelta::minutes(15);
 /// How long a session lives on without being refreshed.
 pub const REFRESH_LIFE: TimeDelta = TimeDelta::days(30);
-/// How long a refresh token is good after its use, as long as nothing that it gave is used: the answer may be lost.
+/// How long a try to refresh may come again, by its idempotency key: the answer may be lost.
 pub const REFRESH_GRACE: TimeDelta = TimeDelta::seconds(60);
 /// How long a session lives at most, however often it is refreshed: then one signs in again (ASVS 5.0, 7.3.2).
 pub const SESSION_LIFE: TimeDelta = TimeDelta::days(90);

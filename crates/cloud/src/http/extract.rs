@@ -140,15 +140,10 @@ impl FromRequestParts<AppState> for CurrentUser {
         let refused =
             || ApiError::new(ErrorCode::Unauthorized, "No valid access token came with the request.");
         let token = bearer(parts).ok_or_else(refused)?;
-        let access = session::by_access_token(state.store.lone(), token, Utc::now()).await?;
-        let session::Access { session, user, has_previous } = access.ok_or_else(refused)?;
-        if has_previous {
-            let tx = state.store.write().await?;
-            session::arrived(&tx, token).await?;
-            tx.commit().await?;
-        }
+        let (session_id, user) =
+            session::by_access_token(state.store.lone(), token, Utc::now()).await?.ok_or_else(refused)?;
         tracing::Span::current().record("user", tracing::field::display(user.id));
-        Ok(Self { session_id: session, user })
+        Ok(Self { session_id, user })
     }
 }
 

@@ -27,9 +27,6 @@ use crate::store::job::{Filter, NewJob, StoredJob};
 use crate::store::{self, StoreError, WriteTx, from_text};
 use crate::tokens;
 
-/// The longest idempotency key, in characters.
-const MAX_KEY: usize = 255;
-
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
         .routes(routes!(start))
@@ -318,10 +315,7 @@ fn idempotency(
     id: PosServerId,
     request: &JobRequest,
 ) -> ApiResult<Option<(String, String)>> {
-    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_KEY).ok_or_else(|| {
-        ApiError::invalid_field("Idempotency-Key", format!("must be 1 to {MAX_KEY} ASCII characters"))
-    })?;
+    let Some(key) = params::idempotency_key(headers)? else { return Ok(None) };
     let request = serde_json::to_string(&(id, request))
         .map_err(|_| StoreError::Damaged("a request that was just read".into()))?;
     Ok(Some((key.to_owned(), tokens::hash(&request))))

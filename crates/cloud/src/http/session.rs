@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use chrono::{DateTime, Utc};
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
@@ -24,6 +24,7 @@ use crate::domain::user::{self, ACCESS_LIFE, Attempts, MAX_PASSWORD_BYTES};
 use crate::error::{ApiError, ApiResult};
 use crate::http::address::ClientAddress;
 use crate::http::extract::{CurrentUser, Json, Path};
+use crate::http::params;
 use crate::metrics;
 use crate::state::AppState;
 use crate::store::grant::Scope;
@@ -206,18 +207,27 @@ fn refusal(target: String, address: ClientAddress, now: DateTime<Utc>) -> Entry 
         .with("address", address.to_string())
 }
 
-/// Changes the tokens for new ones. A refresh token is good once; using it again ends the session, unless the answer
-/// was lost: within a minute, and as long as nobody has used one of the new tokens, it gives others in their place.
+/// Changes the tokens for new ones. A refresh token is good once; using it again ends the session, unless it comes with
+/// the key of the first time, within a minute: then the answer was lost, and others take the place of its tokens.
 #[utoipa::path(
-    post, path = "/sessions/refresh", operation_id = "refresh_session", tag = "session", security(()), request_body = Refresh,
+    post, path = "/sessions/refresh", operation_id = "refresh_session", tag = "session", security(()),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]+$",
+        description = "Known to nobody else; a try that had no answer may come again with it")),
+    request_body = Refresh,
     responses((status = 200, description = "The session's new tokens", body = Tokens)),
     extensions(("x-problems" = json!([ErrorCode::Unauthorized])))
 )]
-async fn refresh(State(state): State<AppState>, Json(body): Json<Refresh>) -> ApiResult<axum::Json<Tokens>> {
+async fn refresh(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    Json(body): Json<Refresh>,
+) -> ApiResult<axum::Json<Tokens>> {
     let refused = || ApiError::new(ErrorCode::Unauthorized, "The session has ended; sign in again.");
     let token = body.refresh_token.as_str();
     let id = session_of(token).ok_or_else(refused)?;
-    let presented = Presented { session: id, token, made_here: state.refresh_key.made(token) };
+    let idempotency_key = params::idempotency_key(&headers)?;
+    let presented =
+        Presented { session: id, token, made_here: state.refresh_key.made(token), idempotency_key };
     let now = Utc::now();
     // Anybody may ask: only who has something to write takes a turn among those who write.
     if session::refreshable(&state.store.read().await?, presented, now).await?.is_none() {

@@ -43,19 +43,11 @@ pub(crate) async fn insert(
         refresh_hash: Set(hash(&tokens.refresh)),
         refresh_expires_at: Set(now + REFRESH_LIFE),
         revoked_at: Set(None),
-        previous_refresh_hash: Set(None),
-        previous_until: Set(None),
+        last_try_hash: Set(None),
+        again_until: Set(None),
     };
     sessions::Entity::insert(row).exec_without_returning(&**tx).await?;
     Ok(())
-}
-
-/// What an access token that is good now stands for.
-pub(crate) struct Access {
-    pub(crate) session: SessionId,
-    pub(crate) user: User,
-    /// Until it is [`arrived`], the refresh token of before might still take its place.
-    pub(crate) has_previous: bool,
 }
 
 /// The session and user of an access token that is good now.
@@ -63,7 +55,7 @@ pub(crate) async fn by_access_token(
     db: &impl ConnectionTrait,
     token: &str,
     now: DateTime<Utc>,
-) -> Result<Option<Access>, StoreError> {
+) -> Result<Option<(SessionId, User)>, StoreError> {
     let found = sessions::Entity::find()
         .filter(sessions::Column::AccessHash.eq(hash(token)))
         .filter(sessions::Column::RevokedAt.is_null())
@@ -72,19 +64,7 @@ pub(crate) async fn by_access_token(
         .await?;
     let Some(session) = found else { return Ok(None) };
     let user = user_of(db, &session).await?;
-    let has_previous = session.previous_until.is_some_and(|until| until > now);
-    Ok(user.map(|user| Access { session: session.id.into(), user, has_previous }))
-}
-
-/// Notes that the tokens of a session have arrived, as this one of them is used: the refresh token of before is good
-/// no more.
-pub(crate) async fn arrived(tx: &WriteTx, access_token: &str) -> Result<(), StoreError> {
-    sessions::Entity::update_many()
-        .set(sessions::ActiveModel { previous_until: Set(None), ..Default::default() })
-        .filter(sessions::Column::AccessHash.eq(hash(access_token)))
-        .exec(&**tx)
-        .await?;
-    Ok(())
+    Ok(user.map(|user| (session.id.into(), user)))
 }
 
 /// The user of a session that still has an access token that is good now.
@@ -129,7 +109,7 @@ async fn user_of(db: &impl ConnectionTrait, session: &sessions::Model) -> Result
 pub(crate) enum Refreshed {
     /// The session goes on, with new tokens.
     Tokens(User),
-    /// The token was used before, and what it gave has arrived: somebody else has it, and the session is over for both.
+    /// The token was used before: somebody else has it, and the session is over for both.
     Reused(UserId),
     /// No such session, or it has ended, or the token was never one of it.
     Unknown,
@@ -144,10 +124,12 @@ pub(crate) struct Presented<'a> {
     pub(crate) token: &'a str,
     /// Whether its mark shows that it was made here.
     pub(crate) made_here: bool,
+    /// By what the same try is known when it comes again.
+    pub(crate) idempotency_key: Option<&'a str>,
 }
 
-/// Changes the tokens of a session, if the refresh token is its present one, or the one before and nobody has used
-/// what that gave: then the answer was lost on its way.
+/// Changes the tokens of a session, if the refresh token is its present one, or the try is one whose answer was lost on
+/// its way: then others take the place of the tokens that nobody got.
 pub(crate) async fn refresh(
     tx: &WriteTx,
     presented: Presented<'_>,
@@ -164,16 +146,16 @@ pub(crate) async fn refresh(
         refresh_expires_at: Set(Ord::min(now + REFRESH_LIFE, session.created_at + SESSION_LIFE)),
         ..Default::default()
     };
+    let a_try = presented.idempotency_key.map(|key| hash(&format!("{} {key}", presented.token)));
+    let again = a_try.is_some() && a_try == session.last_try_hash;
     if session.refresh_hash == presented_hash {
-        changed.previous_refresh_hash = Set(Some(presented_hash));
-        changed.previous_until = Set(Some(now + REFRESH_GRACE));
-    } else if session.previous_refresh_hash.as_ref() != Some(&presented_hash)
-        || session.previous_until.is_none_or(|until| until <= now)
-    {
+        changed.again_until = Set(a_try.as_ref().map(|_| now + REFRESH_GRACE));
+        changed.last_try_hash = Set(a_try);
+    } else if !again || session.again_until.is_none_or(|until| until <= now) {
         revoke(tx, session.user_id.into(), presented.session, now).await?;
         return Ok(Refreshed::Reused(session.user_id.into()));
     }
-    // The grace of the token before is not begun anew: however often it comes, it ends a minute after the first time.
+    // A try is good for a minute after the first time, however often it comes.
     sessions::Entity::update_many()
         .set(changed)
         .filter(sessions::Column::Id.eq(session.id))

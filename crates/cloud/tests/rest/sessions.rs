@@ -1,11 +1,11 @@
 //! Signing in, staying signed in, signing out.
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tillwatch_cloud::admin::{self, AuditChain, ScopeName};
 use tillwatch_protocol::rest::session::Permission;
 
-use crate::support::{ADMIN, PASSWORD, TestCloud};
+use crate::support::{ADMIN, Answer, Client, PASSWORD, TestCloud, answer};
 
 #[tokio::test]
 async fn a_user_signs_in_and_learns_what_they_may_do() {
@@ -132,74 +132,91 @@ async fn a_made_up_refresh_token_ends_no_session_and_an_old_one_does() {
     assert_eq!(client.get("/me").await.problem(), (401, "unauthorized"));
 }
 
+/// Tries to refresh with a key that only this client knows.
+async fn refresh_by_key(client: &Client, token: &str, key: &str) -> Answer {
+    let request = client.request(Method::POST, "/sessions/refresh").header("Idempotency-Key", key);
+    answer(request.json(&json!({"refresh_token": token}))).await
+}
+
 #[tokio::test]
 async fn a_lost_answer_does_not_end_the_session() {
     let cloud = TestCloud::start().await;
     let mut client = cloud.sign_in(ADMIN).await;
-    let first = json!({"refresh_token": client.refresh});
-    let lost = client.post("/sessions/refresh", &first).await;
-    assert_eq!(lost.status, StatusCode::OK);
-    let lost_too = client.post("/sessions/refresh", &first).await;
-    assert_eq!(lost_too.status, StatusCode::OK, "{}", lost_too.body);
-    let arrived = client.post("/sessions/refresh", &first).await;
+    let first = client.refresh.clone();
+    let mut lost = Vec::new();
+    for _ in 0..2 {
+        let answer = refresh_by_key(&client, &first, "one").await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        lost.push(answer.body);
+    }
+    let arrived = refresh_by_key(&client, &first, "one").await;
     client.take_tokens(&arrived.body);
     let mut lost_client = cloud.anonymous();
-    for lost in [lost, lost_too] {
-        lost_client.take_tokens(&lost.body);
+    for lost in lost {
+        lost_client.take_tokens(&lost);
         assert_eq!(lost_client.get("/me").await.problem(), (401, "unauthorized"), "others took its place");
     }
     assert_eq!(client.get("/me").await.status, StatusCode::OK);
 
     // It goes on as any other.
-    let answer = client.post("/sessions/refresh", &json!({"refresh_token": client.refresh})).await;
-    client.take_tokens(&answer.body);
+    client.take_tokens(&refresh_by_key(&client, &client.refresh, "two").await.body);
     assert_eq!(client.get("/me").await.status, StatusCode::OK);
     let session = &client.get("/sessions").await.body["items"][0];
     assert_eq!(session["current"], true);
 }
 
 #[tokio::test]
-async fn whoever_takes_what_was_thought_lost_ends_the_session() {
+async fn who_comes_again_without_the_key_ends_the_session() {
     let cloud = TestCloud::start().await;
-    for takes_the_refresh_token in [false, true] {
+    for (first_key, then_key) in
+        [(None, None), (None, Some("one")), (Some("one"), None), (Some("one"), Some("two"))]
+    {
         let mut client = cloud.sign_in(ADMIN).await;
-        let mut thief = cloud.anonymous();
-        let first = json!({"refresh_token": client.refresh});
-        thief.take_tokens(&client.post("/sessions/refresh", &first).await.body);
-        if takes_the_refresh_token {
-            let own = json!({"refresh_token": thief.refresh});
-            thief.take_tokens(&thief.post("/sessions/refresh", &own).await.body);
-        } else {
-            assert_eq!(thief.get("/me").await.status, StatusCode::OK);
-        }
-        let again = client.post("/sessions/refresh", &first).await;
-        assert_eq!(again.problem(), (401, "unauthorized"), "{takes_the_refresh_token}");
-        assert_eq!(thief.get("/me").await.problem(), (401, "unauthorized"));
-
-        // And the other way round: the thief is the one who comes again, and the owner has what is replaced.
-        client = cloud.sign_in(ADMIN).await;
-        let first = json!({"refresh_token": client.refresh});
-        client.take_tokens(&client.post("/sessions/refresh", &first).await.body);
-        thief.take_tokens(&thief.post("/sessions/refresh", &first).await.body);
-        let own = json!({"refresh_token": client.refresh});
-        assert_eq!(client.post("/sessions/refresh", &own).await.problem(), (401, "unauthorized"));
-        assert_eq!(thief.get("/me").await.problem(), (401, "unauthorized"), "both are out");
+        let first = client.refresh.clone();
+        let refresh = async |client: &Client, key: Option<&str>| match key {
+            Some(key) => refresh_by_key(client, &first, key).await,
+            None => client.post("/sessions/refresh", &json!({"refresh_token": first})).await,
+        };
+        client.take_tokens(&refresh(&client, first_key).await.body);
+        let thief = refresh(&client, then_key).await;
+        assert_eq!(thief.problem(), (401, "unauthorized"), "{first_key:?} {then_key:?}");
+        assert_eq!(client.get("/me").await.problem(), (401, "unauthorized"), "both are out");
     }
+}
+
+#[tokio::test]
+async fn an_older_try_ends_the_session_key_or_not() {
+    let cloud = TestCloud::start().await;
+    let mut client = cloud.sign_in(ADMIN).await;
+    let first = client.refresh.clone();
+    client.take_tokens(&refresh_by_key(&client, &first, "one").await.body);
+    client.take_tokens(&refresh_by_key(&client, &client.refresh, "two").await.body);
+    assert_eq!(refresh_by_key(&client, &first, "one").await.problem(), (401, "unauthorized"));
+    assert_eq!(client.get("/me").await.problem(), (401, "unauthorized"));
 }
 
 #[tokio::test]
 async fn a_lost_answer_is_given_again_for_a_minute_only() {
     let cloud = TestCloud::start().await;
     let client = cloud.sign_in(ADMIN).await;
-    let first = json!({"refresh_token": client.refresh});
     for _ in 0..2 {
-        let answer = client.post("/sessions/refresh", &first).await;
+        let answer = refresh_by_key(&client, &client.refresh, "one").await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     }
-    cloud.sql("UPDATE sessions SET previous_until = '2020-01-01T00:00:00+00:00'").await;
-    assert_eq!(client.post("/sessions/refresh", &first).await.problem(), (401, "unauthorized"));
+    cloud.sql("UPDATE sessions SET again_until = '2020-01-01T00:00:00+00:00'").await;
+    assert_eq!(refresh_by_key(&client, &client.refresh, "one").await.problem(), (401, "unauthorized"));
     let ended = cloud.sign_in(ADMIN).await.get("/sessions").await.body;
     assert_eq!(ended["items"].as_array().unwrap().len(), 1, "the other one ended");
+}
+
+#[tokio::test]
+async fn a_key_is_of_plain_characters_and_not_too_long() {
+    let cloud = TestCloud::start().await;
+    let client = cloud.sign_in(ADMIN).await;
+    for key in ["", &"k".repeat(256)] {
+        assert_eq!(refresh_by_key(&client, &client.refresh, key).await.problem(), (422, "invalid_request"));
+    }
+    assert_eq!(refresh_by_key(&client, &client.refresh, &"k".repeat(255)).await.status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::serve::Listener;
@@ -46,8 +46,8 @@ pub(super) struct Shared {
     pub(super) refreshes: Mutex<u32>,
     /// How many answers with new tokens get lost.
     pub(super) loses: Mutex<u32>,
-    /// The refresh token that was renewed last, until what it gave is used.
-    renewed: Mutex<Option<String>>,
+    /// The refresh token that was renewed last, and the key that came with it.
+    renewed: Mutex<Option<(String, HeaderValue)>>,
     pub(super) resumed_after: Mutex<Vec<String>>,
     pub(super) asked_jobs: Mutex<Vec<(String, Value)>>,
     /// What `POST jobs` answers first.
@@ -317,7 +317,6 @@ fn authorize(state: &Shared, headers: &HeaderMap) -> Result<(), Response> {
     let (number, _) = *state.tokens.lock().unwrap();
     let good = format!("Bearer access-{number}");
     if headers.get(header::AUTHORIZATION).is_some_and(|value| value == &good) {
-        *state.renewed.lock().unwrap() = None;
         Ok(())
     } else {
         Err(problem(401, "unauthorized", &json!({})))
@@ -348,14 +347,15 @@ async fn sign_in(State(state): S, Json(body): Json<Value>) -> Response {
     }
 }
 
-async fn refresh(State(state): S, Json(body): Json<Value>) -> Response {
+async fn refresh(State(state): S, headers: HeaderMap, Json(body): Json<Value>) -> Response {
     let (number, good) = *state.tokens.lock().unwrap();
     let token = body["refresh_token"].as_str().unwrap();
-    let was_lost = state.renewed.lock().unwrap().as_deref() == Some(token);
+    let a_try = (token.to_owned(), headers["idempotency-key"].clone());
+    let was_lost = state.renewed.lock().unwrap().as_ref() == Some(&a_try);
     if !good || (token != format!("refresh-{number}") && !was_lost) {
         return problem(401, "unauthorized", &json!({}));
     }
-    *state.renewed.lock().unwrap() = Some(token.to_owned());
+    *state.renewed.lock().unwrap() = Some(a_try);
     *state.refreshes.lock().unwrap() += 1;
     state.tokens.lock().unwrap().0 += 1;
     let mut loses = state.loses.lock().unwrap();

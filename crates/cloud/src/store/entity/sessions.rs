@@ -16,8 +16,8 @@ pub struct Model {
     pub refresh_hash: String,
     pub refresh_expires_at: DateTimeUtc,
     pub revoked_at: Option<DateTimeUtc>,
-    pub previous_refresh_hash: Option<String>,
-    pub previous_until: Option<DateTimeUtc>,
+    pub last_try_hash: Option<String>,
+    pub again_until: Option<DateTimeUtc>,
 }
 
 /// Joins are written out where they are used.
