@@ -105,9 +105,9 @@ BEYOND_SCHEMAS = {
     "enroll_store": ["public_key"],
     # A job waits for a second to 30 days; a pattern can't count that.
     "start_job": ["queue_for"],
-    # `Upload-Metadata` is base64 within a header. The first piece begins as a zip does.
+    # `Upload-Metadata` is base64 within a header.
     "create_upload": ["upload-metadata"],
-    "append_to_upload": ["upload-checksum", "body"],
+    "append_to_upload": ["upload-checksum"],
     # The same column twice, with and without its minus.
     "list_pos_servers": ["sort"],
     # One of three has to be there.
@@ -120,7 +120,7 @@ BEYOND_SCHEMAS = {
     "admin_require_release": ["pos_version"],
     # Lines that are there already.
     "admin_import_fleet": [""],
-    # The limit is in bytes, as hashing takes them; and what is easy to guess is refused.
+    # The limit is in bytes, as hashing takes them.
     "admin_create_user": ["password"],
     "admin_set_password": ["password"],
 }

@@ -39,8 +39,6 @@ use crate::store::upload::NewUpload;
 const TUS: HeaderValue = HeaderValue::from_static("1.0.0");
 /// The largest piece, in bytes.
 const MAX_PIECE_BYTES: usize = 8 * 1024 * 1024;
-/// With what every zip begins that holds a file.
-const ZIP: &[u8] = b"PK\x03\x04";
 /// The most parts that the archives of a job come in.
 const MAX_PARTS: u32 = 100_000;
 
@@ -154,7 +152,7 @@ async fn offset(
         ("Upload-Checksum" = Option<String>, Header, description = "`sha256` and the digest of the piece in base64"),
     ),
     request_body(content = String, content_type = "application/offset+octet-stream",
-        description = "The next piece, at most 8 MiB; the first begins as a zip does"),
+        description = "The next piece, at most 8 MiB"),
     responses((status = 204, description = "The piece is kept", headers(
         ("Upload-Offset" = i64, description = "How many bytes are there now"),
         ("Tus-Resumable" = String, description = "`1.0.0`"),
@@ -188,9 +186,6 @@ async fn append(
     let piece = piece(body, left).await?;
     if checksum.is_some_and(|expected| Sha256::digest(&piece)[..] != expected) {
         return Err(damaged("Send this piece again."));
-    }
-    if offset == 0 && !piece.is_empty() && !piece.starts_with(ZIP) {
-        return Err(ApiError::invalid_field("body", "must begin as a zip does"));
     }
     let end = offset + piece.len() as u64;
     if !piece.is_empty() {

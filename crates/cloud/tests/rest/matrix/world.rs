@@ -43,9 +43,6 @@ pub(super) enum Where {
 
 use Where::{Chain, Here, OtherChain};
 
-/// The least that is taken for an archive.
-const ARCHIVE: &[u8] = b"PK\x03\x04";
-
 const USERS: &[(&str, &[(Where, Permission)])] = &[
     ("stranger", &[]),
     (
@@ -192,7 +189,7 @@ impl World {
         };
         world.archive = world.announce().await;
         world.upload.clone_from(&world.archive);
-        let whole = world.call("append_to_upload", "", Role::Store).await.body(ARCHIVE);
+        let whole = world.call("append_to_upload", "", Role::Store).await.body("x");
         assert_eq!(answer(whole).await.status, 204);
         world.upload = world.announce().await;
         world
@@ -330,7 +327,7 @@ impl World {
 
     fn announced(&self, request: RequestBuilder) -> RequestBuilder {
         let sha256 =
-            Sha256::digest(ARCHIVE).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+            Sha256::digest(b"x").iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
         let metadata = [
             ("job_id", self.job.as_str()),
             ("sha256", &sha256),
@@ -343,7 +340,7 @@ impl World {
         .join(",");
         request
             .header("tus-resumable", "1.0.0")
-            .header("upload-length", ARCHIVE.len())
+            .header("upload-length", "1")
             .header("upload-metadata", metadata)
     }
 }
