@@ -63,7 +63,7 @@ test('addresses that are no cloud, a user without grants, a damaged cache', asyn
     await window.click('trust-certificate');
     await window.find('status-grid');
     await window.until('the page says so', async () =>
-      /outlet setup/i.test(await window.driver.findElement({ css: 'main' }).getText()),
+      /“See stores”/.test(await window.driver.findElement({ css: 'main' }).getText()),
     );
     window.picture('no-grants');
   });
