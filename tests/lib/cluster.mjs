@@ -21,10 +21,12 @@ export function rendered(name, replacements) {
   return text;
 }
 
-/** Asks every 50 ms until it is true. */
+/** Asks every 50 ms until the answer is something, and gives it. */
 export async function until(what, ask, patience = 30_000) {
   const deadline = Date.now() + patience;
-  while (!(await ask())) {
+  for (;;) {
+    const answer = await ask();
+    if (answer) return answer;
     if (Date.now() > deadline) throw new Error(`${what}: did not happen in ${patience / 1000} s`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

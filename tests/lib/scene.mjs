@@ -120,6 +120,15 @@ export function store(t, scene, index, { toml } = {}) {
   return self;
 }
 
+/** Simulated stores without troubles, one for each enrollment in a file. Gives the process. */
+export async function fleet(t, cloud, enrollments) {
+  const place = ['--cloud', cloud.url, '--enrollments', enrollments, '--ca', cloud.ca];
+  const quiet = ['--troubles', 'none', '--log-days', '0'];
+  const { child } = await start(program('tillwatch-fleet'), ['run', ...place, ...quiet], {});
+  atEnd(t, () => stop(child));
+  return child;
+}
+
 /** Follows the cloud's events; `status(id, what, test)` and `job(id, what, test)` wait for one that fits. */
 export function follow(t, scene, patience = 60_000) {
   const latest = new Map();

@@ -5,10 +5,10 @@ import { readFileSync } from 'node:fs';
 import https from 'node:https';
 import path from 'node:path';
 import { test } from 'node:test';
-import { start, stop } from '../../scripts/lib/run.mjs';
+import { start } from '../../scripts/lib/run.mjs';
 import { atEnd } from '../lib/at-end.mjs';
 import { drop, linksOf } from '../lib/packets.mjs';
-import { follow, program, scene, store } from '../lib/scene.mjs';
+import { fleet, follow, program, scene, store } from '../lib/scene.mjs';
 
 test('a line that goes dead without a word is found by both ends within 45 s', async (t) => {
   const count = process.env.TILLWATCH_SOAK === '1' ? 100 : 2;
@@ -17,17 +17,7 @@ test('a line that goes dead without a word is found by both ends within 45 s', a
     Array.from({ length: count }, (_, number) => ({ outlet: `Outlet ${number}` })),
   );
   const { port } = new URL(cloud.url);
-  const fleet = await start(
-    program('tillwatch-fleet'),
-    ['run', '--cloud', cloud.url, '--enrollments', cloud.enrollments, '--ca', cloud.ca].concat([
-      '--troubles',
-      'none',
-      '--log-days',
-      '0',
-    ]),
-    {},
-  );
-  atEnd(t, () => stop(fleet.child));
+  const stores = await fleet(t, cloud, cloud.enrollments);
   const events = follow(t, cloud, 120_000);
   const every = (what, fits) =>
     Promise.all(cloud.stores.map(({ id, outlet }) => events.status(id, `${outlet} ${what}`, fits)));
@@ -35,7 +25,7 @@ test('a line that goes dead without a word is found by both ends within 45 s', a
   await every('is online', online);
 
   // As when a router forgets the connections: what belongs to them vanishes, new ones get through.
-  const links = linksOf(fleet.child.pid, port);
+  const links = linksOf(stores.pid, port);
   assert.ok(links.length >= count, `${links.length} links`);
   const dead = Date.now();
   const since = () => (Date.now() - dead) / 1000;

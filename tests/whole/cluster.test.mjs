@@ -10,7 +10,7 @@ import { freePorts } from '../../scripts/lib/ports.mjs';
 import { start, stop } from '../../scripts/lib/run.mjs';
 import { atEnd } from '../lib/at-end.mjs';
 import { haproxy, nats, nodeConfig, postgres, s3, until } from '../lib/cluster.mjs';
-import { importLine, program, temporaryFolder } from '../lib/scene.mjs';
+import { fleet, importLine, program, temporaryFolder } from '../lib/scene.mjs';
 
 const STORES = 9;
 const servers = ['/usr/lib/postgresql', '/usr/sbin/nats-server', '/usr/sbin/haproxy'];
@@ -64,24 +64,7 @@ test('a cloud of three nodes loses one and stops another', { skip }, async (t) =
   await until('HAProxy finds a node', async () => (await request(cloud, 'GET', '/readyz')).status === 204);
   const api = await signIn(cloud, email, password);
 
-  const fleet = await start(
-    program('tillwatch-fleet'),
-    [
-      'run',
-      '--cloud',
-      cloud.url,
-      '--enrollments',
-      file,
-      '--ca',
-      cloud.ca,
-      '--troubles',
-      'none',
-      '--log-days',
-      '0',
-    ],
-    {},
-  );
-  atEnd(t, () => stop(fleet.child));
+  await fleet(t, cloud, file);
   const links = async () => (await api('GET', '/pos-servers')).items.map((status) => status.link.state);
   const allOnline = async () => (await links()).every((state) => state === 'online');
   await until('every store is online', allOnline);

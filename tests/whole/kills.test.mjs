@@ -8,6 +8,7 @@ import { randomUUID } from 'node:crypto';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fetchArchive } from '../lib/archives.mjs';
+import { until } from '../lib/cluster.mjs';
 import { fillLoyalty, scene, store } from '../lib/scene.mjs';
 import { notWatched, watchSteps } from '../lib/steps.mjs';
 
@@ -72,7 +73,7 @@ for (const victim of ['connector', 'cloud'])
 async function killedAt({ t, cloud, riga, victim }, kind, at) {
   const { id } = riga;
   const status = () => cloud.api('GET', `/pos-servers/${id}`);
-  const before = await until('the store is well', status, synced);
+  const before = await when('the store is well', status, synced);
   before.posServer = posServer(riga);
   const backups = (await cloud.api('GET', `/pos-servers/${id}/backups`)).items;
   const child = victim === 'cloud' ? cloud.child : riga.connector;
@@ -92,7 +93,7 @@ async function killedAt({ t, cloud, riga, victim }, kind, at) {
   // The cloud may be killed before it answers: the same key gives the same job, or the first that there is.
   const posted = await post().catch(() => null);
   const end = (id) =>
-    until(
+    when(
       'the job ends',
       () => cloud.api('GET', `/jobs/${id}`),
       (job) => job.finished_at,
@@ -110,7 +111,7 @@ async function killedAt({ t, cloud, riga, victim }, kind, at) {
   const job = await end(again.body.id);
   assert.match(job.state, /^(succeeded|failed)$/, JSON.stringify(job));
 
-  const after = await until('the store is well again', status, synced);
+  const after = await when('the store is well again', status, synced);
   const { items } = await cloud.api('GET', `/pos-servers/${id}/timeline?limit=200`);
   const ends = items.filter(
     ({ kind, params, code }) => kind === 'job' && params.job_id === job.id && code !== 'requested',
@@ -158,14 +159,7 @@ function posServer(riga) {
 }
 
 /** What `ask` gives once it fits; it may fail meanwhile. */
-async function until(what, ask, fits) {
-  for (const patience = Date.now() + 120_000; ;) {
-    const seen = await ask().catch((error) => error);
-    if (!(seen instanceof Error) && fits(seen)) return seen;
-    assert.ok(
-      Date.now() < patience,
-      `${what}: not in two minutes. Last seen: ${seen.stack ?? JSON.stringify(seen)}`,
-    );
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+function when(what, ask, fits) {
+  const look = (seen) => fits(seen) && seen;
+  return until(what, () => ask().then(look, () => null), 120_000);
 }

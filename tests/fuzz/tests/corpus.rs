@@ -3,44 +3,25 @@
 use std::path::Path;
 use std::process::Command;
 
-/// Reads each file of a corpus as its target does.
-fn is_read(target: &str, corpus: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(corpus);
-    let files: Vec<_> =
-        folder.read_dir().expect("a corpus").map(|entry| entry.expect("a file").path()).collect();
-    assert!(!files.is_empty());
-    let ended = Command::new(target).args(&files).output().expect("a target");
-    let told = String::from_utf8_lossy(&ended.stderr);
-    assert!(ended.status.success(), "{told}");
-    assert_eq!(told.matches("Executed ").count(), files.len(), "{told}");
-}
+/// Each target, and the folder of what it is fed with first.
+const TARGETS: [(&str, &str); 6] = [
+    (env!("CARGO_BIN_EXE_fuzz-frames"), "frames"),
+    (env!("CARGO_BIN_EXE_fuzz-report"), "report"),
+    (env!("CARGO_BIN_EXE_fuzz-exchange"), "exchange"),
+    (env!("CARGO_BIN_EXE_fuzz-timestamps"), "timestamps"),
+    (env!("CARGO_BIN_EXE_fuzz-import"), "import"),
+    (env!("CARGO_BIN_EXE_fuzz-viewer"), "viewer"),
+];
 
 #[test]
-fn frames() {
-    is_read(env!("CARGO_BIN_EXE_fuzz-frames"), "frames");
-}
-
-#[test]
-fn reports() {
-    is_read(env!("CARGO_BIN_EXE_fuzz-report"), "report");
-}
-
-#[test]
-fn exchanges() {
-    is_read(env!("CARGO_BIN_EXE_fuzz-exchange"), "exchange");
-}
-
-#[test]
-fn timestamps() {
-    is_read(env!("CARGO_BIN_EXE_fuzz-timestamps"), "timestamps");
-}
-
-#[test]
-fn imports() {
-    is_read(env!("CARGO_BIN_EXE_fuzz-import"), "import");
-}
-
-#[test]
-fn archives() {
-    is_read(env!("CARGO_BIN_EXE_fuzz-viewer"), "viewer");
+fn each_file_of_a_corpus_is_read_as_its_target_does() {
+    for (target, corpus) in TARGETS {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(corpus);
+        let files: Vec<_> = folder.read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert!(!files.is_empty(), "{corpus}");
+        let ended = Command::new(target).args(&files).output().unwrap();
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{corpus}: {told}");
+        assert_eq!(told.matches("Executed ").count(), files.len(), "{corpus}: {told}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::request::Parts;
 use chrono::Utc;
@@ -11,7 +12,7 @@ use tillwatch_protocol::ids::SessionId;
 use tillwatch_protocol::rest::session::User;
 
 use crate::domain::permission::Viewer;
-use crate::error::ApiError;
+use crate::error::{ApiError, ApiResult};
 use crate::state::AppState;
 use crate::store::session;
 
@@ -145,6 +146,18 @@ impl FromRequestParts<AppState> for CurrentUser {
         tracing::Span::current().record("user", tracing::field::display(user.id));
         Ok(Self { session_id, user })
     }
+}
+
+/// The longest idempotency key, in characters.
+const MAX_KEY: usize = 255;
+
+/// By what a request is known when it comes again.
+pub(crate) fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<&str>> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_KEY);
+    key.map(Some).ok_or_else(|| {
+        ApiError::invalid_field("Idempotency-Key", format!("must be 1 to {MAX_KEY} ASCII characters"))
+    })
 }
 
 /// The bearer token of a request.

@@ -19,7 +19,7 @@ use crate::domain::audit::{Actor, Entry};
 use crate::domain::job::{self, Change, Invalid, Refusal, Venue};
 use crate::domain::permission::Viewer;
 use crate::error::{ApiError, ApiResult};
-use crate::http::extract::{CurrentUser, Json, Path, Query};
+use crate::http::extract::{CurrentUser, Json, Path, Query, idempotency_key};
 use crate::http::params::{self, collect, refuse};
 use crate::state::AppState;
 use crate::store::entity::pos_servers;
@@ -315,7 +315,7 @@ fn idempotency(
     id: PosServerId,
     request: &JobRequest,
 ) -> ApiResult<Option<(String, String)>> {
-    let Some(key) = params::idempotency_key(headers)? else { return Ok(None) };
+    let Some(key) = idempotency_key(headers)? else { return Ok(None) };
     let request = serde_json::to_string(&(id, request))
         .map_err(|_| StoreError::Damaged("a request that was just read".into()))?;
     Ok(Some((key.to_owned(), tokens::hash(&request))))

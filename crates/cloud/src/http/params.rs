@@ -2,7 +2,6 @@
 
 use std::str::FromStr;
 
-use axum::http::HeaderMap;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
@@ -12,8 +11,6 @@ use tillwatch_protocol::rest::{DEFAULT_LIMIT, MAX_LIMIT, Page};
 use tillwatch_protocol::time::DURATION_PATTERN;
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Schema};
-
-use crate::error::{ApiError, ApiResult};
 
 /// A duration, as the document describes it.
 pub(crate) struct IsoDuration;
@@ -76,16 +73,4 @@ pub(crate) fn page<T, P: Serialize>(mut items: Vec<T>, limit: u64, position: imp
     items.truncate(limit as usize);
     let next_cursor = items.last().filter(|_| more).map(|last| to_cursor(&position(last)));
     Page { items, next_cursor }
-}
-
-/// The longest idempotency key, in characters.
-const MAX_KEY: usize = 255;
-
-/// By what a request is known when it comes again.
-pub(crate) fn idempotency_key(headers: &HeaderMap) -> ApiResult<Option<&str>> {
-    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
-    let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_KEY);
-    key.map(Some).ok_or_else(|| {
-        ApiError::invalid_field("Idempotency-Key", format!("must be 1 to {MAX_KEY} ASCII characters"))
-    })
 }

@@ -23,8 +23,7 @@ use crate::domain::audit::{Actor, Entry};
 use crate::domain::user::{self, ACCESS_LIFE, Attempts, MAX_PASSWORD_BYTES};
 use crate::error::{ApiError, ApiResult};
 use crate::http::address::ClientAddress;
-use crate::http::extract::{CurrentUser, Json, Path};
-use crate::http::params;
+use crate::http::extract::{self, CurrentUser, Json, Path};
 use crate::metrics;
 use crate::state::AppState;
 use crate::store::grant::Scope;
@@ -225,7 +224,7 @@ async fn refresh(
     let refused = || ApiError::new(ErrorCode::Unauthorized, "The session has ended; sign in again.");
     let token = body.refresh_token.as_str();
     let id = session_of(token).ok_or_else(refused)?;
-    let idempotency_key = params::idempotency_key(&headers)?;
+    let idempotency_key = extract::idempotency_key(&headers)?;
     let presented =
         Presented { session: id, token, made_here: state.refresh_key.made(token), idempotency_key };
     let now = Utc::now();

@@ -14,7 +14,7 @@ use tillwatch_protocol::rest::pos_server::PosState;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::protocol::Message;
 
-use crate::support::{Cloud, hasty, hello, report};
+use crate::support::{Cloud, TestStore, hasty, hello, report};
 
 fn link(state: &'static str) -> impl Fn(&Value) -> bool {
     move |status| status["link"]["state"] == state
@@ -259,17 +259,21 @@ async fn what_is_no_frame_ends_the_link_and_not_the_cloud() {
     assert_eq!(admin.status(&store).await["link"]["state"], "online");
 }
 
-#[tokio::test]
-async fn a_link_must_name_its_protocol() {
-    let cloud = Cloud::start().await;
-    let store = cloud.enrolled("Riga").await;
-    let upgrade = store
+/// Asks for a link as plain HTTP has it, without a protocol.
+fn upgrade(store: &TestStore) -> reqwest::RequestBuilder {
+    store
         .request(reqwest::Method::GET, "/link")
         .header("connection", "upgrade")
         .header("upgrade", "websocket")
         .header("sec-websocket-version", "13")
-        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
-    let refused = crate::support::answer(upgrade).await;
+        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+}
+
+#[tokio::test]
+async fn a_link_must_name_its_protocol() {
+    let cloud = Cloud::start().await;
+    let store = cloud.enrolled("Riga").await;
+    let refused = crate::support::answer(upgrade(&store)).await;
     assert_eq!(refused.problem(), (422, "invalid_request"));
 }
 
@@ -277,12 +281,7 @@ async fn a_link_must_name_its_protocol() {
 async fn no_page_opens_a_link() {
     let cloud = Cloud::start().await;
     let store = cloud.enrolled("Riga").await;
-    let upgrade = store
-        .request(reqwest::Method::GET, "/link")
-        .header("connection", "upgrade")
-        .header("upgrade", "websocket")
-        .header("sec-websocket-version", "13")
-        .header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==")
+    let upgrade = upgrade(&store)
         .header("sec-websocket-protocol", "tillwatch.link.v1")
         .header("origin", "https://page.example");
     let refused = crate::support::answer(upgrade).await;

@@ -41,7 +41,8 @@ impl KnownTokens {
         known.insert(asked, (token, now));
     }
 
-    /// Forgets a token that was revoked here: its next request is refused.
+    /// Forgets a token that was revoked here: its next request is refused, but for one whose token is being read
+    /// at this moment.
     pub(crate) fn forget(&self, id: ServiceTokenId) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, (token, _)| token.id != id);
