@@ -38,6 +38,8 @@ export function machine(t, programs) {
     holding.stdin.end();
     await held;
   });
+  // What starts Windows' own services hands them its output for good: nobody waits for this one's.
+  spawnSync('wine', ['cmd', '/c', 'exit'], { env, stdio: 'ignore' });
   const run = (program, ...args) => {
     const ended = spawnSync('wine', [path.join(folder, `${program}.exe`), ...args], {
       env,
