@@ -1,7 +1,6 @@
 // Tables of figures in documents: a run replaces the rows that it made, and leaves the others.
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import prettier from 'prettier';
 import { root } from './run.mjs';
 
 const [START, END] = ['<!-- rows -->', '<!-- end of rows -->'];
@@ -25,6 +24,8 @@ export async function keepRows(document, header, rows) {
   }
   const lines = [header, header.map(() => '---'), ...kept].map((cells) => `| ${cells.join(' | ')} |`);
   const whole = `${text.slice(0, start)}${START}\n\n${lines.join('\n')}\n\n${text.slice(end)}`;
+  // Only here: on a fresh checkout the run that needs it is what installs it.
+  const { default: prettier } = await import('prettier');
   const options = { ...(await prettier.resolveConfig(file)), filepath: file };
   writeFileSync(file, await prettier.format(whole, options));
 }
