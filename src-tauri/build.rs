@@ -23,6 +23,7 @@ const COMMANDS: &[&str] = &[
     "remove_profile",
     "sessions",
     "end_session",
+    "change_password",
     "app_info",
     "settings",
     "save_settings",

@@ -19,7 +19,7 @@ use tillwatch_protocol::rest::backup::Backups;
 use tillwatch_protocol::rest::job::{Job, JobRequest};
 use tillwatch_protocol::rest::pos_server::StatusPage;
 use tillwatch_protocol::rest::session::{
-    Me, Refresh, Session, SignIn, SsoFinish, SsoProvider, SsoStart, SsoStarted, Tokens,
+    ChangePassword, Me, Refresh, Session, SignIn, SsoFinish, SsoProvider, SsoStart, SsoStarted, Tokens,
 };
 use tillwatch_protocol::rest::timeline::TimelineItem;
 use tillwatch_protocol::rest::{MAX_LIMIT, Page};
@@ -177,6 +177,11 @@ impl Cloud {
     /// Ends one of the user's sessions.
     pub(crate) async fn end_session(&self, id: SessionId) -> Result<(), AppError> {
         self.send(|| self.call(Method::DELETE, &format!("sessions/{id}"))).await.map(drop)
+    }
+
+    /// Changes the user's password; their other sessions end.
+    pub(crate) async fn change_password(&self, change: &ChangePassword) -> Result<(), AppError> {
+        self.send(|| self.call(Method::PUT, "me/password").json(change)).await.map(drop)
     }
 
     /// The user and what they may do.

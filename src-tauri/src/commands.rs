@@ -46,6 +46,7 @@ macro_rules! list {
             session::remove_profile,
             session::sessions,
             session::end_session,
+            session::change_password,
             settings::app_info::<$runtime>,
             settings::settings,
             settings::save_settings::<$runtime>,

@@ -19,18 +19,21 @@ const accounts = () => ({
   silent: {},
 });
 
-/** A cloud with one user and these providers; `signIn` goes the whole way and gives the cloud's last answer. */
-async function setting(t, providers) {
+/**
+ * A cloud with one user, `settings` in its file and these providers; `signIn` goes the whole way and gives the cloud's
+ * last answer.
+ */
+async function setting(t, providers, settings = '') {
   const folder = temporaryFolder(t);
   const dataDir = path.join(folder, 'cloud');
   addUser(dataDir, { email: anna, password: 'a long enough password' });
   const config = path.join(folder, 'cloud.toml');
-  const tables = Object.entries(providers).map(([id, { issuer, secret }]) => {
+  const tables = Object.entries(providers).map(([id, { issuer, secret, domains = [] }]) => {
     const file = path.join(folder, `${id}.secret`);
     writeFileSync(file, `${secret}\n`);
-    return `[[sso]]\nid = "${id}"\nname = "Sign in at ${id}"\nissuer = "${issuer}"\nclient_id = "tillwatch"\nclient_secret_file = '${file}'\n`;
+    return `[[sso]]\nid = "${id}"\nname = "Sign in at ${id}"\nissuer = "${issuer}"\nclient_id = "tillwatch"\nclient_secret_file = '${file}'\ndomains = ${JSON.stringify(domains)}\n`;
   });
-  writeFileSync(config, tables.join('\n'));
+  writeFileSync(config, [settings, ...tables].join('\n'));
   const node = async () => {
     const cloud = await startCloud(program('tillwatch-cloud'), dataDir, { args: ['--config', config] });
     atEnd(t, () => stop(cloud.child));
@@ -157,6 +160,29 @@ test('a provider like Microsoft Entra, which has another word for a verified e-m
   for (const person of ['stranger', 'unsaid', 'denied'])
     assert.deepEqual(problem(await cloud.signIn('entra', person)), [403, 'sso_email_unverified'], person);
   assert.equal(await me(cloud, await cloud.signIn('entra', 'owner')), anna);
+});
+
+test('a provider is believed of its own domains, and a password may let nobody in', async (t) => {
+  const work = await identityProvider(t, accounts(), { secret: 's' });
+  const other = await identityProvider(t, accounts(), { secret: 'other' });
+  const providers = {
+    work: { ...work, domains: ['chain.example', 'Tillwatch.example'] },
+    other: { ...other, domains: ['other.example'] },
+  };
+  const cloud = await setting(t, providers, 'passwords = false\n');
+
+  // The provider of another company says that somebody there has the e-mail of a manager here.
+  assert.deepEqual(problem(await cloud.signIn('other', 'anna')), [403, 'sso_email_unverified']);
+  const signedIn = await cloud.signIn('work', 'anna');
+  assert.equal(await me(cloud, signedIn), anna);
+
+  const password = 'a long enough password';
+  assert.deepEqual(problem(await cloud.post('/sessions', { email: anna, password })), [403, 'passwords_off']);
+  const change = await request(cloud, 'PUT', '/api/v1/me/password', {
+    token: signedIn.body.access_token,
+    json: { current_password: password, password: 'three quiet herons at the quay' },
+  });
+  assert.deepEqual(problem(change), [403, 'passwords_off']);
 });
 
 test('requests that make no sense are refused', async (t) => {

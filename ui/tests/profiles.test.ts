@@ -146,6 +146,67 @@ describe('profiles', () => {
   });
 });
 
+describe('one’s password', () => {
+  test('is changed by whoever knows it, with the keyboard alone', async () => {
+    const app = await open('scenario=demo');
+    const { keyboard } = app.page;
+    await app.get('account').focus();
+    await keyboard.press('Enter');
+    await app.get('menu-password').waitFor();
+    // The item above the last.
+    await keyboard.press('End');
+    await keyboard.press('ArrowUp');
+    await keyboard.press('Enter');
+    await app.page.locator('#password-current_password:focus').waitFor();
+
+    // Everything that can be told here is told at once, and nothing is asked.
+    await keyboard.press('Tab');
+    await keyboard.type('short');
+    await keyboard.press('Enter');
+    await app.page.getByText('Enter the password you have now.').waitFor();
+    await app.page.getByText('Too short: take at least 8 characters.').waitFor();
+    await app.page.getByText('The two are not the same.').waitFor();
+    expect(await calls(app, 'changePassword')).toEqual([]);
+
+    for (const [current, password, told] of [
+      ['wrong', 'three quiet herons', 'This is not your password.'],
+      ['right', 'password123', 'This password is easy to guess.'],
+    ] as const) {
+      await app.get('password-current_password').fill(current);
+      await app.get('password-password').fill(password);
+      await app.get('password-again').fill(password);
+      await keyboard.press('Enter');
+      await app.page.getByText(told).waitFor();
+    }
+    await app.page.locator('#password-password:focus').waitFor();
+    await keyboard.press('Control+A');
+    await keyboard.type('three quiet herons');
+    await keyboard.press('Tab');
+    await keyboard.press('Control+A');
+    await keyboard.type('three quiet herons');
+    await keyboard.press('Enter');
+    await app.page.getByText('Your password is changed.').waitFor();
+    expect(await app.get('password-save').count()).toBe(0);
+    expect((await calls(app, 'changePassword')).at(-1)).toEqual(['right', 'three quiet herons']);
+  });
+
+  test('is not asked for twice when the cloud is away', async () => {
+    const app = await open('scenario=demo');
+    await app.get('account').click();
+    await app.get('menu-password').click();
+    await app.get('password-current_password').fill('right');
+    await app.get('password-password').fill('three quiet herons');
+    await app.get('password-again').fill('three quiet herons');
+    await app.page.evaluate(() =>
+      window.tillwatchMock?.failNext('changePassword', { code: 'cloud_unreachable' }),
+    );
+    await app.get('password-save').click();
+    await app.page.getByRole('dialog').getByText('The cloud can’t be reached').waitFor();
+    await app.get('password-save').click();
+    await app.page.getByText('Your password is changed.').waitFor();
+  });
+});
+
 describe('one’s sign-ins', () => {
   test('are listed in the settings and ended, but for this one', async () => {
     const app = await open('scenario=demo');

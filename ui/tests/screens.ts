@@ -864,6 +864,30 @@ export const screens: Screen[] = [
     },
   },
 
+  // One's own password.
+  {
+    name: 'password',
+    part: dialog,
+    go: async ({ get }) => {
+      await get('account').click();
+      await get('menu-password').click();
+      await get('password-current_password').waitFor();
+    },
+  },
+  {
+    name: 'password-refused',
+    part: dialog,
+    go: async ({ get }) => {
+      await get('account').click();
+      await get('menu-password').click();
+      await get('password-current_password').fill('wrong');
+      await get('password-password').fill('a long enough one');
+      await get('password-again').fill('a long enough one');
+      await get('password-save').click();
+      await get('password-current_password-problem').waitFor();
+    },
+  },
+
   // Administration.
   ...(['outlets', 'enrollment', 'users', 'version', 'audit'] as const).map((tab): Screen => ({
     name: `admin-${tab}`,

@@ -49,7 +49,9 @@ pub struct Config {
     pub node_name: String,
     /// Over how long links are closed when the cloud stops, and how long requests under way have afterwards.
     pub drain: Duration,
-    /// Who may tell who somebody is, besides passwords.
+    /// Whether a password lets anybody in.
+    pub passwords: bool,
+    /// Who may tell who somebody is.
     pub sso: Vec<SsoProvider>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
@@ -69,7 +71,10 @@ pub struct Limits {
     pub arrivals: usize,
     /// Those that wait for it, each with a connection. More are sent away for some seconds.
     pub queue: usize,
-    /// Requests of third parties in a second, by one service token or user to all stores together.
+    /// Calls in a second by one user, on one node; ten times as many at once. Managers' desktops make some a minute.
+    pub calls_by_user: NonZeroU32,
+    /// Requests of third parties in a second, by one service token or user to all stores together; a user's are calls
+    /// as well.
     pub relays_by_caller: NonZeroU32,
     /// Requests of third parties in a second, to one store by all together.
     pub relays_to_store: NonZeroU32,
@@ -83,6 +88,7 @@ impl Default for Limits {
             handshakes: cores.div_ceil(2),
             arrivals: 512,
             queue: 4096,
+            calls_by_user: times(100),
             relays_by_caller: times(1000),
             relays_to_store: times(100),
         }
@@ -104,6 +110,8 @@ pub struct SsoProvider {
     pub client_secret: Option<Secret>,
     /// What is asked for besides `openid`.
     pub scopes: Vec<String>,
+    /// The domains of whose e-mails it is believed; of all, if there are none.
+    pub domains: Vec<String>,
 }
 
 /// A text that nobody prints by accident.
@@ -186,6 +194,7 @@ impl Config {
             metrics_listen: None,
             node_name: host_name(),
             drain: Duration::from_secs(30),
+            passwords: true,
             sso: Vec::new(),
             trusted_proxies: Vec::new(),
             patience: Patience::default(),

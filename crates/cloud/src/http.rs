@@ -2,11 +2,14 @@
 //! `routes()`; `router.rs` puts them together.
 
 pub(crate) mod address;
+pub(crate) mod call_rate;
 pub(crate) mod extract;
 pub(crate) mod params;
 pub(crate) mod slow;
 
+pub(crate) mod password;
 pub(crate) mod session;
+pub(crate) mod sign_in_guard;
 pub(crate) mod sso;
 
 pub(crate) mod events;

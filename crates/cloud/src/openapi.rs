@@ -195,6 +195,8 @@ fn problems(call: &Value) -> BTreeMap<u16, Vec<ErrorCode>> {
     };
     let follows = |code: ErrorCode| match code {
         ErrorCode::Unauthorized => ["user", "device", "service"].into_iter().any(token),
+        // Whose calls are counted, whatever they are.
+        ErrorCode::RateLimited => token("user"),
         ErrorCode::ClockSkewed | ErrorCode::CredentialsRevoked => token("device"),
         ErrorCode::NotFound => takes("path"),
         ErrorCode::InvalidRequest => takes("query") || call["requestBody"].is_object(),

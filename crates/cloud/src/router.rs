@@ -42,6 +42,7 @@ fn routes() -> OpenApiRouter<AppState> {
     let api = OpenApiRouter::new()
         .merge(http::session::routes())
         .merge(http::sso::routes())
+        .merge(http::password::routes())
         .merge(lists)
         .merge(http::events::routes())
         .merge(http::archives::routes())

@@ -16,7 +16,8 @@ use crate::http::device::{DeviceKeys, SeenTokens};
 use crate::http::exchange::{Checksums, StaleChains};
 use crate::http::health::Health;
 use crate::http::relay::{KnownTokens, Rates};
-use crate::http::session::SignInGuard;
+use crate::http::call_rate::CallRate;
+use crate::http::sign_in_guard::SignInGuard;
 use crate::http::uploads::Digests;
 use crate::sso::Providers;
 use crate::store::Store;
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) cloud_id: CloudId,
     /// Limits on guessing passwords.
     pub(crate) sign_in: SignInGuard,
+    /// How often users call.
+    pub(crate) calls: CallRate,
     /// What refresh tokens are marked with.
     pub(crate) refresh_key: RefreshKey,
     /// Who may tell who somebody is.
@@ -102,6 +105,7 @@ impl AppState {
             }
             None => None,
         };
+        let calls = CallRate::new(&config.limits);
         let relay_rates = Rates::new(&config.limits);
         Ok(Self(Arc::new(Shared {
             links: gateway::Links::new(node_id, registry.clone(), nats),
@@ -112,6 +116,7 @@ impl AppState {
             index: crate::store::pos_server::Index::default(),
             cloud_id,
             sign_in: SignInGuard::new(),
+            calls,
             refresh_key,
             sso,
             health: Health::default(),

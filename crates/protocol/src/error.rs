@@ -50,6 +50,8 @@ codes! {
     IdempotencyConflict = "idempotency_conflict" / 422 / "The idempotency key was used for another request.",
     /// Wrong e-mail or password.
     InvalidCredentials = "invalid_credentials" / 401 / "The e-mail or the password is wrong.",
+    /// Only providers of identities let anybody in.
+    PasswordsOff = "passwords_off" / 403 / "Nobody signs in by password here.",
     /// The provider of identities does not answer, or can't be trusted.
     SsoUnavailable = "sso_unavailable" / 503 / "The sign-in provider is not available.",
     /// The provider of identities let nobody in.

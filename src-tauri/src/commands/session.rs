@@ -135,6 +135,19 @@ pub(crate) async fn end_session(core: CoreState<'_>, id: String) -> Answer<()> {
     core.end_session(&id).await
 }
 
+/// Changes the user's password. `invalid_request` tells of `current_password` or `password` what is wrong.
+#[tauri::command]
+#[specta::specta]
+pub(crate) async fn change_password(
+    core: CoreState<'_>,
+    current_password: String,
+    password: String,
+) -> Answer<()> {
+    check::text("current_password", &current_password)?;
+    check::text("password", &password)?;
+    core.change_password(current_password, password).await
+}
+
 /// Ends the session here and in the cloud, and removes the profile's cached rows and kept sign-in; other profiles
 /// stay as they are.
 #[tauri::command]

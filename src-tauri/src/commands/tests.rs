@@ -187,6 +187,8 @@ fn what_no_window_of_ours_would_hand_over_is_refused() {
         ("switch_profile", "id", json!({"id": long})),
         ("remove_profile", "id", json!({"id": long})),
         ("end_session", "id", json!({"id": "../admin"})),
+        ("change_password", "current_password", json!({"currentPassword": long, "password": "x"})),
+        ("change_password", "password", json!({"currentPassword": "x", "password": long})),
         ("add_chain", "name", json!({"name": long})),
         ("rename_chain", "id", json!({"id": "../x", "name": "Riga"})),
         ("rename_chain", "name", json!({"id": id, "name": long})),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tillwatch_protocol::error::ErrorCode;
 use tillwatch_protocol::ids::UserId;
-use tillwatch_protocol::rest::session::{Me, Permission, Tokens};
+use tillwatch_protocol::rest::session::{ChangePassword, Me, Permission, Tokens};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -232,6 +232,15 @@ impl Core {
     /// Ends one of them; not the one of this window, which signing out ends.
     pub(crate) async fn end_session(&self, id: &str) -> Result<(), AppError> {
         self.current_cloud()?.end_session(id.parse().map_err(|_| ErrorCode::NotFound)?).await
+    }
+
+    /// Changes the user's password; they stay signed in here, and nowhere else.
+    pub(crate) async fn change_password(
+        &self,
+        current_password: String,
+        password: String,
+    ) -> Result<(), AppError> {
+        self.current_cloud()?.change_password(&ChangePassword { current_password, password }).await
     }
 
     /// Ends what there is of the profile that is shown, and shows that nobody is signed in.

@@ -41,6 +41,8 @@ export const commands = {
 	sessions: () => typedError<UserSession[], AppError>(__TAURI_INVOKE("sessions")),
 	/**  Ends one of the user's sessions. */
 	endSession: (id: string) => typedError<null, AppError>(__TAURI_INVOKE("end_session", { id })),
+	/**  Changes the user's password. `invalid_request` tells of `current_password` or `password` what is wrong. */
+	changePassword: (currentPassword: string, password: string) => typedError<null, AppError>(__TAURI_INVOKE("change_password", { currentPassword, password })),
 	/**  What the About box says. */
 	appInfo: () => typedError<AppInfo, AppError>(__TAURI_INVOKE("app_info")),
 	/**  What the user chose. */

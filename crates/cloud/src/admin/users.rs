@@ -118,7 +118,7 @@ pub(crate) async fn edit(
         keep_an_admin(tx).await?;
     }
     if changes.disabled == Some(true) {
-        session::revoke_all(tx, before.id, now).await?;
+        session::revoke_all(tx, before.id, None, now).await?;
     }
     let sees_other_rows = changes.admin.is_some();
     users::edit(tx, before.id, changes, now).await?;
@@ -137,11 +137,34 @@ pub(crate) async fn set_password(
     password: &Password,
     now: DateTime<Utc>,
 ) -> Result<(), AdminError> {
-    let changes = users::Edit { password_hash: Some(password.hash.clone()), ..users::Edit::default() };
-    users::edit(tx, user.id, changes, now).await?;
     attempts::forget(tx, &user.email).await?;
-    let sessions = session::revoke_all(tx, user.id, now).await?;
-    let entry = entry(now, actor, "user.password_set", user.id);
+    replace_password(tx, actor, user.id, password, None, now).await
+}
+
+/// Gives a user the password of their own choice, from one of their sessions: the others end.
+pub(crate) async fn change_password(
+    tx: &WriteTx,
+    user: &User,
+    session: SessionId,
+    password: &Password,
+    now: DateTime<Utc>,
+) -> Result<(), AdminError> {
+    attempts::forget(tx, &user.email).await?;
+    replace_password(tx, Actor::User(user.id), user.id, password, Some(session), now).await
+}
+
+async fn replace_password(
+    tx: &WriteTx,
+    actor: Actor,
+    user: UserId,
+    password: &Password,
+    keep: Option<SessionId>,
+    now: DateTime<Utc>,
+) -> Result<(), AdminError> {
+    let changes = users::Edit { password_hash: Some(password.hash.clone()), ..users::Edit::default() };
+    users::edit(tx, user, changes, now).await?;
+    let sessions = session::revoke_all(tx, user, keep, now).await?;
+    let entry = entry(now, actor, "user.password_set", user);
     audit::append(tx, entry.with("sessions_ended", sessions)).await?;
     Ok(())
 }
@@ -199,7 +222,7 @@ pub(crate) async fn end_sessions(
     user: UserId,
     now: DateTime<Utc>,
 ) -> Result<(), AdminError> {
-    let count = session::revoke_all(tx, user, now).await?;
+    let count = session::revoke_all(tx, user, None, now).await?;
     if count > 0 {
         audit::append(tx, entry(now, actor, "user.signed_out", user).with("sessions", count)).await?;
     }

@@ -74,6 +74,7 @@ struct FileConfig {
     metrics_listen: Option<SocketAddr>,
     log_format: Option<LogFormat>,
     trusted_proxies: Vec<IpAddr>,
+    passwords: Option<bool>,
     sso: Vec<FileProvider>,
     node_name: Option<String>,
     drain: Option<String>,
@@ -91,6 +92,8 @@ struct FileProvider {
     client_secret_file: Option<PathBuf>,
     #[serde(default = "default_scopes")]
     scopes: Vec<String>,
+    #[serde(default)]
+    domains: Vec<String>,
 }
 
 fn default_scopes() -> Vec<String> {
@@ -99,7 +102,7 @@ fn default_scopes() -> Vec<String> {
 
 impl FileProvider {
     fn read(self) -> anyhow::Result<SsoProvider> {
-        let Self { id, name, issuer, client_id, client_secret, client_secret_file, scopes } = self;
+        let Self { id, name, issuer, client_id, client_secret, client_secret_file, scopes, domains } = self;
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if id.is_empty() || !id.chars().all(plain) {
             bail!("the id of the sso provider `{id}` must be of small letters, digits and dashes");
@@ -116,7 +119,12 @@ impl FileProvider {
             }
             (secret, None) => secret,
         };
-        Ok(SsoProvider { id, name, issuer, client_id, client_secret: client_secret.map(Secret), scopes })
+        let domains: Vec<_> = domains.into_iter().map(|domain| domain.to_lowercase()).collect();
+        if let Some(bad) = domains.iter().find(|domain| domain.is_empty() || domain.contains(['@', '*', ' '])) {
+            bail!("`{bad}` in the domains of the sso provider `{id}` must be as what follows the @ in an e-mail");
+        }
+        let client_secret = client_secret.map(Secret);
+        Ok(SsoProvider { id, name, issuer, client_id, client_secret, scopes, domains })
     }
 }
 
@@ -157,6 +165,10 @@ fn configuration(flags: Serve) -> anyhow::Result<(Config, LogFormat)> {
     config.drain = flags.drain.or(file_drain).unwrap_or(config.drain);
     config.trusted_proxies = file.trusted_proxies;
     config.sso = file.sso.into_iter().map(FileProvider::read).collect::<Result<_, _>>()?;
+    config.passwords = file.passwords.unwrap_or(config.passwords);
+    if !config.passwords && config.sso.is_empty() {
+        bail!("without passwords and without an sso provider nobody could sign in");
+    }
     let certificate = (flags.tls_cert.or(file.tls_cert), flags.tls_key.or(file.tls_key));
     config.tls = match (certificate, flags.insecure_http || file.insecure_http) {
         ((None, None), true) => Tls::Insecure,

@@ -58,9 +58,12 @@ pub struct Claimed {
 }
 
 impl Claimed {
-    /// The e-mail by which the user is found, when it can be relied on.
-    pub fn verified_email(&self) -> Option<String> {
-        self.email.as_deref().filter(|_| self.email_verified).map(normal_email)
+    /// The e-mail by which the user is found, when it can be relied on: it is verified, and of one of the domains of
+    /// which the provider is believed. No domains are all of them.
+    pub fn verified_email(&self, domains: &[String]) -> Option<String> {
+        let email = self.email.as_deref().filter(|_| self.email_verified).map(normal_email)?;
+        let (_, domain) = email.rsplit_once('@')?;
+        (domains.is_empty() || domains.iter().any(|believed| believed == domain)).then_some(email)
     }
 }
 
@@ -117,11 +120,15 @@ mod tests {
             email: email.map(Into::into),
             email_verified,
         };
-        assert_eq!(
-            claimed(Some(" Anna@Example.com"), true).verified_email().as_deref(),
-            Some("anna@example.com")
-        );
-        assert_eq!(claimed(Some("anna@example.com"), false).verified_email(), None);
-        assert_eq!(claimed(None, true).verified_email(), None);
+        let anna = Some("anna@example.com".to_owned());
+        assert_eq!(claimed(Some(" Anna@Example.com"), true).verified_email(&[]), anna);
+        assert_eq!(claimed(Some("anna@example.com"), false).verified_email(&[]), None);
+        assert_eq!(claimed(None, true).verified_email(&[]), None);
+
+        let domains = ["chain.example".to_owned(), "example.com".to_owned()];
+        assert_eq!(claimed(Some("anna@example.com"), true).verified_email(&domains), anna);
+        for foreign in ["anna@other.example", "anna@sub.example.com", "anna@notexample.com", "example.com"] {
+            assert_eq!(claimed(Some(foreign), true).verified_email(&domains), None, "{foreign}");
+        }
     }
 }

@@ -144,6 +144,7 @@ impl FromRequestParts<AppState> for CurrentUser {
         let (session_id, user) =
             session::by_access_token(state.store.lone(), token, Utc::now()).await?.ok_or_else(refused)?;
         tracing::Span::current().record("user", tracing::field::display(user.id));
+        state.calls.admit(user.id)?;
         Ok(Self { session_id, user })
     }
 }

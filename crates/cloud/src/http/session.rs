@@ -1,35 +1,29 @@
 //! Signing in and out, one's sessions, and what one may do.
 
-use std::hash::{BuildHasher, RandomState};
-use std::net::IpAddr;
-use std::num::NonZeroU32;
-
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use chrono::{DateTime, Utc};
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tillwatch_protocol::error::ErrorCode;
 use tillwatch_protocol::ids::SessionId;
 use tillwatch_protocol::rest::Page;
 use tillwatch_protocol::rest::session::{
     ChainPermissions, Me, OutletPermissions, Permission, Refresh, Session, SignIn, Tokens, User,
 };
-use tokio::sync::{Mutex as AsyncMutex, Semaphore};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::domain::audit::{Actor, Entry};
-use crate::domain::user::{self, ACCESS_LIFE, Attempts, MAX_PASSWORD_BYTES};
+use crate::domain::user::{self, ACCESS_LIFE, MAX_PASSWORD_BYTES};
 use crate::error::{ApiError, ApiResult};
 use crate::http::address::ClientAddress;
 use crate::http::extract::{self, CurrentUser, Json, Path};
+use crate::http::sign_in_guard::admit_after;
 use crate::metrics;
 use crate::state::AppState;
 use crate::store::grant::Scope;
 use crate::store::session::{NewTokens, Presented, Refreshed};
 use crate::store::{WriteTx, attempts, audit, grant, session, user as users};
-use crate::tokens::{RefreshKey, new_password, new_token, session_of};
+use crate::tokens::{RefreshKey, new_token, session_of};
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new()
@@ -40,72 +34,22 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(me))
 }
 
-/// How often one may try to sign in from one network: so often at once, and so often in a minute after that.
-const TRIES: Quota =
-    Quota::per_minute(NonZeroU32::new(30).unwrap()).allow_burst(NonZeroU32::new(100).unwrap());
-/// How many networks are remembered with their tries before those are forgotten whose tries are long ago.
-const MAX_NETWORKS: usize = 10_000;
-
-/// What slows down guessing passwords, and hides which e-mails there are.
-pub(crate) struct SignInGuard {
-    /// Hashing takes a core and 19 MiB each.
-    hashing: Semaphore,
-    /// One password for an e-mail is checked at a time, so that the eleventh try can't overtake the tenth.
-    turns: [AsyncMutex<()>; 64],
-    hasher: RandomState,
-    /// A hash of a password that nobody has, to spend the same time on a user that is not there.
-    nobody: String,
-    /// Tries by network: who guesses at many users at once waits as well.
-    by_network: DefaultKeyedRateLimiter<IpAddr>,
-}
-
-impl SignInGuard {
-    pub(crate) fn new() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self {
-            hashing: Semaphore::new(cores),
-            turns: std::array::from_fn(|_| AsyncMutex::new(())),
-            hasher: RandomState::new(),
-            nobody: user::hash_password(&new_password()),
-            by_network: RateLimiter::keyed(TRIES),
-        }
-    }
-
-    /// Counts a try of this address; refuses it when there were too many.
-    pub(crate) fn admit(&self, address: ClientAddress) -> ApiResult<()> {
-        if self.by_network.len() > MAX_NETWORKS {
-            self.by_network.retain_recent();
-        }
-        self.by_network.check_key(&address.network()).map_err(|until| {
-            let detail = "Too many tries to sign in from your address. Wait before the next.";
-            let wait = until.wait_time_from(DefaultClock::default().now());
-            ApiError::new(ErrorCode::RateLimited, detail).retry_after(wait)
-        })
-    }
-
-    fn turn(&self, email: &str) -> &AsyncMutex<()> {
-        &self.turns[(self.hasher.hash_one(email) % self.turns.len() as u64) as usize]
-    }
-
-    async fn verify(&self, password: String, password_hash: String) -> ApiResult<bool> {
-        let _permit = self.hashing.acquire().await.map_err(ApiError::internal)?;
-        tokio::task::spawn_blocking(move || user::verify_password(&password, &password_hash))
-            .await
-            .map_err(ApiError::internal)
-    }
-}
-
 /// Signs in.
 #[utoipa::path(
     post, path = "/sessions", operation_id = "sign_in", tag = "session", security(()), request_body = SignIn,
     responses((status = 200, description = "The session's tokens", body = Tokens)),
-    extensions(("x-problems" = json!([ErrorCode::InvalidCredentials, ErrorCode::RateLimited])))
+    extensions(("x-problems" = json!([
+        ErrorCode::InvalidCredentials, ErrorCode::PasswordsOff, ErrorCode::RateLimited
+    ])))
 )]
 async fn sign_in(
     State(state): State<AppState>,
     address: ClientAddress,
     Json(body): Json<SignIn>,
 ) -> ApiResult<axum::Json<Tokens>> {
+    if !state.config.passwords {
+        return Err(passwords_off());
+    }
     state.sign_in.admit(address)?;
     let email = user::normal_email(&body.email);
     if body.password.len() > MAX_PASSWORD_BYTES || email.len() > 1024 {
@@ -151,14 +95,6 @@ async fn sign_in(
     let tokens = begin(tx, &state.refresh_key, user, &how, now).await?;
     metrics::signed_in("password", "ok");
     Ok(axum::Json(tokens))
-}
-
-/// Refuses a try after too many wrong passwords.
-fn admit_after(attempts: Attempts, now: DateTime<Utc>) -> ApiResult<()> {
-    let Some(wait) = attempts.wait(now) else { return Ok(()) };
-    metrics::signed_in("password", "locked_out");
-    let detail = "Too many wrong passwords. Wait before the next try.";
-    Err(ApiError::new(ErrorCode::RateLimited, detail).retry_after(wait.to_std().unwrap_or_default()))
 }
 
 /// How somebody came in.
@@ -340,6 +276,11 @@ async fn me(State(state): State<AppState>, current: CurrentUser) -> ApiResult<ax
         }
     }
     Ok(axum::Json(me))
+}
+
+/// The operator lets nobody in by password.
+pub(crate) fn passwords_off() -> ApiError {
+    ApiError::new(ErrorCode::PasswordsOff, "Sign in by a provider; `GET /sso` lists them.")
 }
 
 fn wrong_credentials() -> ApiError {

@@ -152,9 +152,9 @@ async fn enter(
         (entry, ApiError::new(code, detail))
     };
     let tx = state.store.write().await?;
-    let (entry, error) = match claimed.verified_email() {
+    let (entry, error) = match claimed.verified_email(&provider.config.domains) {
         None => {
-            let detail = "The provider has not verified your e-mail, or does not tell it.";
+            let detail = "The provider has not verified your e-mail, does not tell it, or is not believed of its domain.";
             refused(ErrorCode::SsoEmailUnverified, detail, None)
         }
         Some(email) => match users::by_email(&*tx, &email).await? {

@@ -197,13 +197,19 @@ pub(crate) async fn revoke(
     Ok(ended.rows_affected == 1)
 }
 
-/// Ends every session of a user; tells how many there were.
-pub(crate) async fn revoke_all(tx: &WriteTx, user: UserId, now: DateTime<Utc>) -> Result<u64, StoreError> {
+/// Ends every session of a user, but for one to keep; tells how many there were.
+pub(crate) async fn revoke_all(
+    tx: &WriteTx,
+    user: UserId,
+    keep: Option<SessionId>,
+    now: DateTime<Utc>,
+) -> Result<u64, StoreError> {
     let ended = sessions::Entity::update_many()
         .set(sessions::ActiveModel { revoked_at: Set(Some(now)), ..Default::default() })
         .filter(sessions::Column::UserId.eq(user.0))
         .filter(sessions::Column::RevokedAt.is_null())
         .filter(sessions::Column::RefreshExpiresAt.gt(now))
+        .apply_if(keep, |query, keep| query.filter(sessions::Column::Id.ne(keep.0)))
         .exec(&**tx)
         .await?;
     Ok(ended.rows_affected)

@@ -16,6 +16,7 @@ async fn who_changes_nothing_does_not_wait_for_those_who_write() {
         client_id: "tillwatch".into(),
         client_secret: None,
         scopes: Vec::new(),
+        domains: Vec::new(),
     };
     let cloud = TestCloud::with_sso(vec![provider]).await;
     let anybody = cloud.anonymous();

@@ -25,6 +25,7 @@ mod health;
 mod matrix;
 mod metrics;
 mod outlets;
+mod passwords;
 mod problems;
 mod sessions;
 mod statuses;

@@ -33,6 +33,7 @@ sign_out                 401    ok       ok      ok    ok    ok   ok    ok    ok
 list_sessions            401    ok       ok      ok    ok    ok   ok    ok    ok    ok    401   401   401   401
 end_session:own          401    ok       ok      ok    ok    ok   ok    ok    ok    ok    401   401   401   401
 end_session:of_another   401    404      404     404   404   404  404   404   404   404   401   401   401   401
+change_password          401    422      422     422   422   422  422   422   422   422   401   401   401   401
 get_me                   401    ok       ok      ok    ok    ok   ok    ok    ok    ok    401   401   401   401
 list_outlets             401    ok       ok      ok    ok    ok   ok    ok    ok    ok    401   401   401   401
 list_outlets:of_chain    401    404      404     404   ok    ok   ok    ok    ok    ok    401   401   401   401

@@ -42,8 +42,14 @@ impl TestCloud {
 
     /// One at which people may also sign in by these providers.
     pub(crate) async fn with_sso(sso: Vec<SsoProvider>) -> Self {
+        Self::with(|config| config.sso = sso).await
+    }
+
+    /// One that is configured otherwise.
+    pub(crate) async fn with(configure: impl FnOnce(&mut Config)) -> Self {
         let backends = Backends::new().await;
-        let config = Config { drain: Duration::from_secs(5), sso, ..backends.config() };
+        let mut config = Config { drain: Duration::from_secs(5), ..backends.config() };
+        configure(&mut config);
         let store = backends.store().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());

@@ -25,6 +25,17 @@ pub struct Refresh {
     pub refresh_token: String,
 }
 
+/// `PUT /me/password`.
+#[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ChangePassword {
+    /// As it was until now.
+    pub current_password: String,
+    /// As it will be.
+    pub password: String,
+}
+
 /// What signing in and refreshing give.
 #[derive(Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -140,3 +140,19 @@ async fn the_users_sessions_are_listed_and_ended() {
     desk.core.end_session(&sessions[1].id).await.unwrap();
     assert_eq!(desk.core.end_session("../admin").await.unwrap_err().code, "not_found");
 }
+
+#[tokio::test]
+async fn the_user_changes_their_password_and_stays_signed_in() {
+    let home = tempfile::tempdir().unwrap();
+    let cloud = FakeCloud::start(vec![]).await;
+    let desk = Desk::signed_in(&home, &cloud).await;
+    let errors = json!([{"field": "current_password", "message": "is not your password"}]);
+    let problem = json!({"code": "invalid_request", "status": 422, "errors": errors});
+    cloud.answer("PUT /me/password", 422, problem);
+    let refused = desk.core.change_password("guess".into(), "new one".into()).await.unwrap_err();
+    assert_eq!((refused.code.as_str(), &refused.params["errors"]), ("invalid_request", &errors.to_string()));
+
+    cloud.answer("PUT /me/password", 204, json!(null));
+    desk.core.change_password("old one".into(), "new one".into()).await.unwrap();
+    assert_eq!(desk.core.session().await.state, SessionState::SignedIn);
+}

@@ -295,6 +295,14 @@ export function mock(search: URLSearchParams): Backend {
       sessions = sessions.filter((one) => one.id !== id);
       return null;
     },
+    async changePassword(current_password, password) {
+      const refused = (field: string) =>
+        refusal('invalid_request', { errors: JSON.stringify([{ field, message: 'is refused' }]) });
+      if (current_password === 'wrong') throw refused('current_password');
+      if (password === 'password123') throw refused('password');
+      sessions = sessions.filter((one) => one.current);
+      return null;
+    },
     async trustCertificate(url) {
       trusted = url;
     },

@@ -32,7 +32,11 @@ import { Views } from './views.svelte';
 export const [getApp, setApp] = createContext<App>();
 
 export type OpenDialog =
-  { kind: 'logs'; rows: Row[] } | { kind: 'reset'; row: Row } | { kind: 'restore'; row: Row } | null;
+  | { kind: 'logs'; rows: Row[] }
+  | { kind: 'reset'; row: Row }
+  | { kind: 'restore'; row: Row }
+  | { kind: 'password' }
+  | null;
 
 /** An archive that is looked into, its parts, and what it is called before it has told. */
 export interface OpenViewer {
