@@ -10,6 +10,7 @@ use axum::response::IntoResponse;
 use serde_json::{Map, Value};
 use tillwatch_protocol::error::{ErrorCode, FieldError, Problem};
 
+use crate::refusals;
 use crate::store::{StoreError, Trouble};
 
 /// When to come again after what passes by itself.
@@ -150,9 +151,7 @@ pub(crate) fn render(response: axum::response::Response, request_id: &str) -> ax
     if let Some(cause) = &error.cause {
         tracing::error!(error = format!("{cause:#}"), "a request failed");
     }
-    if matches!(error.code.status(), 401 | 403) {
-        tracing::info!(code = error.code.as_str(), "a request was refused");
-    }
+    refusals::log(error.code);
     let problem = Problem {
         code: error.code,
         title: error.code.title().into(),

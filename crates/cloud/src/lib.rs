@@ -30,6 +30,7 @@ mod http;
 mod metrics;
 mod nodes;
 mod openapi;
+mod refusals;
 mod router;
 mod serve;
 mod sso;

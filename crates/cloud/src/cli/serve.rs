@@ -120,8 +120,11 @@ impl FileProvider {
             (secret, None) => secret,
         };
         let domains: Vec<_> = domains.into_iter().map(|domain| domain.to_lowercase()).collect();
-        if let Some(bad) = domains.iter().find(|domain| domain.is_empty() || domain.contains(['@', '*', ' '])) {
-            bail!("`{bad}` in the domains of the sso provider `{id}` must be as what follows the @ in an e-mail");
+        if let Some(bad) = domains.iter().find(|domain| domain.is_empty() || domain.contains(['@', '*', ' ']))
+        {
+            bail!(
+                "`{bad}` in the domains of the sso provider `{id}` must be as what follows the @ in an e-mail"
+            );
         }
         let client_secret = client_secret.map(Secret);
         Ok(SsoProvider { id, name, issuer, client_id, client_secret, scopes, domains })

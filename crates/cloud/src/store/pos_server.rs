@@ -1,5 +1,6 @@
 //! Reading the statuses of POS servers, always through the eyes of a viewer.
 
+mod columns;
 mod index;
 pub(crate) mod keep;
 pub(crate) mod sort;

@@ -5,6 +5,7 @@
 //! brought to the revision that the view's own snapshot has, and only what changed since is read. That every
 //! change of a status raises its revision is what makes this sound.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -16,8 +17,9 @@ use tillwatch_protocol::rest::session::Permission;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
 use uuid::Uuid;
 
-use super::sort::{Held, Key, Position, Sort, SortKey};
-use super::{Filter, sort};
+use super::Filter;
+use super::columns::{self, Columns, Ordered};
+use super::sort::{Key, Position, Sort, SortKey};
 use crate::domain::permission::Viewer;
 use crate::domain::pos_server::{fold, update_required};
 use crate::store::grant::{self, Scope};
@@ -36,48 +38,23 @@ struct Rows {
     revision: Option<i64>,
     /// In the order of their ids.
     sorted: Vec<Row>,
-    /// Texts that many rows share.
-    shared: HashSet<Arc<str>>,
+    /// What they are ordered by, at the same places.
+    columns: Columns,
 }
 
-/// What is kept of a POS server.
+/// What a POS server is filtered by.
 #[derive(Debug)]
-pub(super) struct Row {
-    pub(super) id: Uuid,
+struct Row {
+    id: Uuid,
     chain_id: Uuid,
     outlet_id: Uuid,
-    /// Every text that `q` looks into, folded, one a line.
-    texts: Box<str>,
     /// Whether there is something to see to.
     problem: bool,
-    highlight: i64,
-    name: Arc<str>,
-    chain: Arc<str>,
-    outlet: Box<str>,
-    crm_id: Box<str>,
-    address: Box<str>,
-    time_zone: Arc<str>,
-    link: Arc<str>,
-    connector_version: Option<Arc<str>>,
-    cause: Option<Arc<str>>,
-    pos: Arc<str>,
-    pos_version: Option<Arc<str>>,
-    required_version: Option<Arc<str>>,
-    error: Option<Arc<str>>,
-    link_since: Option<DateTime<Utc>>,
-    last_seen_at: Option<DateTime<Utc>>,
-    version_updated_at: Option<DateTime<Utc>>,
-    last_exchange_at: Option<DateTime<Utc>>,
-    last_attempt_at: Option<DateTime<Utc>>,
-    error_since: Option<DateTime<Utc>>,
-    database_created_at: Option<DateTime<Utc>>,
-    last_report_at: Option<DateTime<Utc>>,
-    generation: Option<i64>,
-    database_size_bytes: Option<i64>,
-    unsent_transactions: Option<i64>,
+    /// Every text that `q` looks into, folded, one a line.
+    texts: Box<str>,
 }
 
-/// The columns that a [`Row`] is made of, as [`super::statuses`] names them.
+/// What rows are made of, as [`super::index_rows_since`] names it.
 #[derive(Debug, FromQueryResult)]
 struct Loaded {
     id: Uuid,
@@ -211,92 +188,37 @@ impl Rows {
         // If this breaks off in between, everything is read anew.
         self.revision = None;
         if since < 0 {
-            self.sorted.clear();
+            *self = Self::default();
         }
-        let mut new = Vec::new();
+        let known = self.sorted.len();
         for loaded in super::index_rows_since(db, since).await? {
-            let row = self.row(Loaded::from_query_result(&loaded, "")?);
-            match self.sorted.binary_search_by_key(&row.id, |row| row.id) {
-                Ok(place) => self.sorted[place] = row,
-                Err(_) => new.push(row),
+            let loaded = Loaded::from_query_result(&loaded, "")?;
+            let place = self.sorted[..known].binary_search_by_key(&loaded.id, |row| row.id);
+            let place = place.unwrap_or(self.sorted.len());
+            self.columns.set(place, |key| loaded.key(key));
+            let row = loaded.row();
+            match self.sorted.get_mut(place) {
+                Some(old) => *old = row,
+                None => self.sorted.push(row),
             }
         }
         let removed = super::removed_ids_since(db, since).await?;
-        if !removed.is_empty() {
-            self.sorted.retain(|row| !removed.contains(&row.id));
-            new.retain(|row| !removed.contains(&row.id));
+        if self.sorted.len() > known || !removed.is_empty() {
+            self.put_in_order(&removed);
         }
-        if !new.is_empty() {
-            self.sorted.append(&mut new);
-            self.sorted.sort_unstable_by_key(|row| row.id);
-        }
-        self.shared.retain(|text| Arc::strong_count(text) > 1);
+        self.columns.settle();
         self.revision = Some(revision);
         Ok(())
     }
 
-    fn row(&mut self, row: Loaded) -> Row {
-        let update_required =
-            update_required(row.pos_version_key.as_deref(), row.required_version_key.as_deref());
-        let healthy =
-            row.link_state == to_text(&LinkState::Online) && row.pos_state == to_text(&PosState::Running);
-        let mut texts = row.search;
-        let reported = [
-            &row.pos_version,
-            &row.connector_version,
-            &row.required_pos_version,
-            &row.error_code,
-            &row.error_message,
-        ];
-        for text in reported.into_iter().flatten() {
-            texts.push('\n');
-            texts.push_str(&fold(text));
-        }
-        Row {
-            id: row.id,
-            chain_id: row.chain_id,
-            outlet_id: row.outlet_id,
-            texts: texts.into(),
-            problem: row.error_code.is_some() || update_required || !healthy,
-            highlight: if row.error_code.is_some() { 2 } else { i64::from(update_required) },
-            name: self.share(&row.name_folded),
-            chain: self.share(&row.chain_folded),
-            outlet: row.outlet_folded.into(),
-            crm_id: row.crm_id_folded.into(),
-            address: row.address_folded.into(),
-            time_zone: self.share(&row.time_zone),
-            link: self.share(&row.link_state),
-            connector_version: self.share_some(row.connector_version_key.as_deref()),
-            cause: self.share_some(row.cause.as_deref()),
-            pos: self.share(&row.pos_state),
-            pos_version: self.share_some(row.pos_version_key.as_deref()),
-            required_version: self.share_some(row.required_version_key.as_deref()),
-            error: self.share_some(row.error_code.as_deref()),
-            link_since: row.link_since,
-            last_seen_at: row.last_seen_at,
-            version_updated_at: row.version_updated_at,
-            last_exchange_at: row.exchange_success_at,
-            last_attempt_at: row.exchange_attempt_at,
-            error_since: row.error_since,
-            database_created_at: row.db_created_at,
-            last_report_at: row.last_report_at,
-            generation: row.generation,
-            database_size_bytes: row.db_size_bytes,
-            unsent_transactions: row.unsent_transactions,
-        }
-    }
-
-    fn share(&mut self, text: &str) -> Arc<str> {
-        if let Some(known) = self.shared.get(text) {
-            return known.clone();
-        }
-        let text: Arc<str> = text.into();
-        self.shared.insert(text.clone());
-        text
-    }
-
-    fn share_some(&mut self, text: Option<&str>) -> Option<Arc<str>> {
-        text.map(|text| self.share(text))
+    /// Leaves the removed rows out, and brings the others into the order of their ids.
+    fn put_in_order(&mut self, removed: &HashSet<Uuid>) {
+        let mut rows: Vec<(usize, Row)> = std::mem::take(&mut self.sorted).into_iter().enumerate().collect();
+        rows.retain(|(_, row)| !removed.contains(&row.id));
+        rows.sort_by_key(|(_, row)| row.id);
+        let (places, sorted): (Vec<usize>, _) = rows.into_iter().unzip();
+        self.sorted = sorted;
+        self.columns.pick(&places);
     }
 
     /// The ids of a page's rows in their order, and where the next page begins.
@@ -310,102 +232,136 @@ impl Rows {
     ) -> (Vec<Uuid>, Option<Position>) {
         let folded = filter.q.as_deref().map(fold);
         let text = folded.as_deref().map(Finder::new);
-        let matches = |row: &&Row| {
+        let since = filter.reported_since.map(columns::from_time);
+        let reports = self.columns.of(SortKey::LastReportAt);
+        let order: Vec<Ordered<'_>> = sort.iter().map(|sort| Ordered::of(&self.columns, *sort)).collect();
+        // Rows lie in the order of their ids, so that places break ties as ids do.
+        let compare = |one: usize, other: usize| {
+            let mut columns = order.iter().map(|column| column.value(one).cmp(&column.value(other)));
+            columns.find(|order| order.is_ne()).unwrap_or_else(|| one.cmp(&other))
+        };
+        let after = after.map(|after| {
+            let values: Vec<u64> =
+                order.iter().zip(&after.held).map(|(column, held)| column.value_of(held)).collect();
+            (values, self.sorted.partition_point(|row| row.id <= after.id))
+        });
+        let comes_after = |place: usize| {
+            after.as_ref().is_none_or(|(values, first)| {
+                let mut columns =
+                    order.iter().zip(values).map(|(column, value)| column.value(place).cmp(value));
+                columns.find(|order| order.is_ne()).map_or(place >= *first, Ordering::is_gt)
+            })
+        };
+        let matches = |place: &usize| {
+            let row = &self.sorted[*place];
             filter.chain_id.is_none_or(|id| row.chain_id == id.0)
                 && filter.outlet_id.is_none_or(|id| row.outlet_id == id.0)
                 && (!filter.problems_only || row.problem)
-                && filter.reported_since.is_none_or(|since| row.last_report_at.is_some_and(|at| at >= since))
+                && since.is_none_or(|since| reports.is_from(*place, since))
                 && seen.sees(row)
-                && after.is_none_or(|after| sort::compare_to(row, after, sort).is_gt())
+                && comes_after(*place)
                 && text.as_ref().is_none_or(|text| text.find(row.texts.as_bytes()).is_some())
         };
-        // Rows lie in the order of their ids.
-        let start = match after {
-            Some(after) if sort.is_empty() => self.sorted.partition_point(|row| row.id <= after.id()),
-            _ => 0,
-        };
-        let matching = self.sorted[start..].iter().filter(matches);
-        let mut rows = if sort.is_empty() {
+        let start = after.as_ref().filter(|_| sort.is_empty()).map_or(0, |(_, first)| *first);
+        let matching = (start..self.sorted.len()).filter(matches);
+        let mut places = if sort.is_empty() {
             matching.take(limit + 1).collect()
         } else {
-            first(matching, limit + 1, |one, other| sort::compare(one, other, sort))
+            first(matching, limit + 1, compare)
         };
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        let next = rows.last().filter(|_| more).map(|row| Position::of(row, sort));
-        (rows.into_iter().map(|row| row.id).collect(), next)
+        let more = places.len() > limit;
+        places.truncate(limit);
+        let next = places.last().filter(|_| more).map(|place| Position {
+            held: order.iter().map(|column| column.held(*place)).collect(),
+            id: self.sorted[*place].id,
+        });
+        (places.into_iter().map(|place| self.sorted[place].id).collect(), next)
     }
 }
 
-/// The first `count` of the rows by an order, in that order: as many again are gathered before those that
-/// are too late are thrown out, so that nearly every row costs one comparison.
-fn first<'a>(
-    rows: impl Iterator<Item = &'a Row>,
+/// The first `count` of the places by an order, in that order: as many again are gathered before those that
+/// are too late are thrown out, so that nearly every place costs one comparison.
+fn first(
+    places: impl Iterator<Item = usize>,
     count: usize,
-    order: impl Fn(&Row, &Row) -> std::cmp::Ordering,
-) -> Vec<&'a Row> {
-    let mut kept: Vec<&Row> = Vec::with_capacity(2 * count);
-    let mut last: Option<&Row> = None;
-    for row in rows {
-        if last.is_some_and(|last| order(row, last).is_gt()) {
+    order: impl Fn(usize, usize) -> Ordering,
+) -> Vec<usize> {
+    let mut kept: Vec<usize> = Vec::with_capacity(2 * count);
+    let mut last: Option<usize> = None;
+    for place in places {
+        if last.is_some_and(|last| order(place, last).is_gt()) {
             continue;
         }
-        kept.push(row);
+        kept.push(place);
         if kept.len() == 2 * count {
-            kept.select_nth_unstable_by(count - 1, |one, other| order(one, other));
+            kept.select_nth_unstable_by(count - 1, |one, other| order(*one, *other));
             kept.truncate(count);
             last = kept.last().copied();
         }
     }
-    kept.sort_unstable_by(|one, other| order(one, other));
+    kept.sort_unstable_by(|one, other| order(*one, *other));
     kept.truncate(count);
     kept
 }
 
-impl Row {
-    /// What it holds in a column that lists are sorted by.
-    pub(super) fn key(&self, key: SortKey) -> Key<'_> {
-        fn some(text: Option<&Arc<str>>) -> Key<'_> {
-            text.map_or(Key::Nothing, |text| Key::Text(text))
+impl Loaded {
+    fn update_required(&self) -> bool {
+        update_required(self.pos_version_key.as_deref(), self.required_version_key.as_deref())
+    }
+
+    /// What it is filtered by.
+    fn row(self) -> Row {
+        let healthy =
+            self.link_state == to_text(&LinkState::Online) && self.pos_state == to_text(&PosState::Running);
+        let problem = self.error_code.is_some() || self.update_required() || !healthy;
+        let mut texts = self.search;
+        let reported = [
+            &self.pos_version,
+            &self.connector_version,
+            &self.required_pos_version,
+            &self.error_code,
+            &self.error_message,
+        ];
+        for text in reported.into_iter().flatten() {
+            texts.push('\n');
+            texts.push_str(&fold(text));
         }
+        let Self { id, chain_id, outlet_id, .. } = self;
+        Row { id, chain_id, outlet_id, problem, texts: texts.into() }
+    }
+
+    /// What it has for a key that lists are ordered by.
+    fn key(&self, key: SortKey) -> Key<'_> {
+        let some = |text: &'_ Option<String>| text.as_deref().map_or(Key::Nothing, Key::Text);
         let time = |time: Option<DateTime<Utc>>| time.map_or(Key::Nothing, Key::Time);
         let number = |number: Option<i64>| number.map_or(Key::Nothing, Key::Number);
         match key {
-            SortKey::Name => Key::Text(&self.name),
-            SortKey::Chain => Key::Text(&self.chain),
-            SortKey::Outlet => Key::Text(&self.outlet),
-            SortKey::CrmId => Key::Text(&self.crm_id),
-            SortKey::Address => Key::Text(&self.address),
+            SortKey::Name => Key::Text(&self.name_folded),
+            SortKey::Chain => Key::Text(&self.chain_folded),
+            SortKey::Outlet => Key::Text(&self.outlet_folded),
+            SortKey::CrmId => Key::Text(&self.crm_id_folded),
+            SortKey::Address => Key::Text(&self.address_folded),
             SortKey::TimeZone => Key::Text(&self.time_zone),
-            SortKey::Link => Key::Text(&self.link),
+            SortKey::Link => Key::Text(&self.link_state),
             SortKey::LinkSince => time(self.link_since),
             SortKey::LastSeenAt => time(self.last_seen_at),
-            SortKey::ConnectorVersion => some(self.connector_version.as_ref()),
-            SortKey::Cause => some(self.cause.as_ref()),
-            SortKey::PosState => Key::Text(&self.pos),
-            SortKey::PosVersion => some(self.pos_version.as_ref()),
-            SortKey::RequiredVersion => some(self.required_version.as_ref()),
+            SortKey::ConnectorVersion => some(&self.connector_version_key),
+            SortKey::Cause => some(&self.cause),
+            SortKey::PosState => Key::Text(&self.pos_state),
+            SortKey::PosVersion => some(&self.pos_version_key),
+            SortKey::RequiredVersion => some(&self.required_version_key),
             SortKey::VersionUpdatedAt => time(self.version_updated_at),
-            SortKey::LastExchangeAt => time(self.last_exchange_at),
-            SortKey::LastAttemptAt => time(self.last_attempt_at),
-            SortKey::Error => some(self.error.as_ref()),
+            SortKey::LastExchangeAt => time(self.exchange_success_at),
+            SortKey::LastAttemptAt => time(self.exchange_attempt_at),
+            SortKey::Error => some(&self.error_code),
             SortKey::ErrorSince => time(self.error_since),
             SortKey::Generation => number(self.generation),
-            SortKey::DatabaseCreatedAt => time(self.database_created_at),
-            SortKey::DatabaseSizeBytes => number(self.database_size_bytes),
+            SortKey::DatabaseCreatedAt => time(self.db_created_at),
+            SortKey::DatabaseSizeBytes => number(self.db_size_bytes),
             SortKey::UnsentTransactions => number(self.unsent_transactions),
             SortKey::LastReportAt => time(self.last_report_at),
-            SortKey::Highlight => Key::Number(self.highlight),
-        }
-    }
-
-    /// The same, to be kept in a cursor.
-    pub(super) fn held(&self, key: SortKey) -> Held {
-        match self.key(key) {
-            Key::Nothing => Held::Nothing,
-            Key::Text(text) => Held::Text(text.to_owned()),
-            Key::Number(number) => Held::Number(number),
-            Key::Time(time) => Held::Time(time),
+            SortKey::Highlight if self.error_code.is_some() => Key::Number(2),
+            SortKey::Highlight => Key::Number(i64::from(self.update_required())),
         }
     }
 }

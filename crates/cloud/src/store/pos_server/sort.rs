@@ -1,13 +1,9 @@
 //! The order of statuses, and pages that go on where the last one ended: by what its last row held, not
 //! by counting, so that the deepest page costs what the first one does and none repeats or skips a row.
 
-use std::cmp::Ordering;
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
-
-use super::index::Row;
 
 /// One column to sort by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +23,9 @@ macro_rules! keys {
         impl SortKey {
             /// Every name there is, as the interface spells it.
             pub(crate) const NAMES: &[&str] = &[$($text),+];
+
+            /// Every key, in the order of the names.
+            pub(super) const ALL: &[Self] = &[$(Self::$name),+];
 
             /// The key of a name.
             pub(crate) fn from_name(name: &str) -> Option<Self> {
@@ -68,14 +67,15 @@ keys! {
 }
 
 /// How a key's values compare.
-enum Kind {
+pub(super) enum Kind {
     Text,
     Number,
     Time,
 }
 
 impl SortKey {
-    fn kind(self) -> Kind {
+    /// How its values compare.
+    pub(super) fn kind(self) -> Kind {
         match self {
             Self::Name
             | Self::Chain
@@ -119,19 +119,8 @@ pub(crate) enum Held {
     Time(DateTime<Utc>),
 }
 
-impl Held {
-    fn key(&self) -> Key<'_> {
-        match self {
-            Self::Nothing => Key::Nothing,
-            Self::Text(text) => Key::Text(text),
-            Self::Number(number) => Key::Number(*number),
-            Self::Time(time) => Key::Time(*time),
-        }
-    }
-}
-
-/// A value as it is compared. Those of one column are of one kind, or nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// What a row has for a key. Those of one key are of one kind, or nothing.
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Key<'a> {
     Text(&'a str),
     Number(i64),
@@ -139,44 +128,13 @@ pub(super) enum Key<'a> {
     Nothing,
 }
 
-impl Sort {
-    /// Orders two values of its column: nothing comes last, whatever the direction.
-    fn order(self, one: Key<'_>, other: Key<'_>) -> Ordering {
-        match (one, other) {
-            (Key::Nothing, _) | (_, Key::Nothing) => one.cmp(&other),
-            _ if self.descending => other.cmp(&one),
-            _ => one.cmp(&other),
-        }
-    }
-}
-
-/// Which of two rows comes first; the id breaks ties.
-pub(super) fn compare(one: &Row, other: &Row, sort: &[Sort]) -> Ordering {
-    for sort in sort {
-        let order = sort.order(one.key(sort.key), other.key(sort.key));
-        if order.is_ne() {
-            return order;
-        }
-    }
-    one.id.cmp(&other.id)
-}
-
-/// Where a row stands beside a position.
-pub(super) fn compare_to(row: &Row, after: &Position, sort: &[Sort]) -> Ordering {
-    for (sort, held) in sort.iter().zip(&after.held) {
-        let order = sort.order(row.key(sort.key), held.key());
-        if order.is_ne() {
-            return order;
-        }
-    }
-    row.id.cmp(&after.id)
-}
-
 /// The last row of a page.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Position {
-    held: Vec<Held>,
-    id: Uuid,
+    /// What it held in each column that the list is ordered by.
+    pub(super) held: Vec<Held>,
+    /// Its id, which breaks ties.
+    pub(super) id: Uuid,
 }
 
 impl Position {
@@ -192,15 +150,5 @@ impl Position {
                         | (Kind::Time, Held::Time(_))
                 )
             })
-    }
-
-    /// The position of a row.
-    pub(super) fn of(row: &Row, sort: &[Sort]) -> Self {
-        Self { held: sort.iter().map(|sort| row.held(sort.key)).collect(), id: row.id }
-    }
-
-    /// The id of the row.
-    pub(super) fn id(&self) -> Uuid {
-        self.id
     }
 }
