@@ -190,6 +190,24 @@ describe('one’s password', () => {
     expect((await calls(app, 'changePassword')).at(-1)).toEqual(['right', 'three quiet herons']);
   });
 
+  test('that was made up is asked for another one at once, and until there is one', async () => {
+    const app = await open('scenario=signed-out&password=made-up');
+    await app.get('signin-url').fill('cloud.tillwatch.example');
+    await app.get('signin-email').fill('mara@pastanostra.example');
+    await app.get('signin-password').fill('made up');
+    await app.get('signin-submit').click();
+    await app.get('password-current_password').waitFor();
+    await app.page.getByRole('dialog').getByText('was made up for you').waitFor();
+    // Not now, then.
+    await app.page.keyboard.press('Escape');
+    await app.get('password-banner-change').click();
+    await app.get('password-current_password').fill('made up');
+    await app.get('password-password').fill('three quiet herons');
+    await app.get('password-again').fill('three quiet herons');
+    await app.get('password-save').click();
+    await app.get('password-banner').waitFor({ state: 'detached' });
+  });
+
   test('is not asked for twice when the cloud is away', async () => {
     const app = await open('scenario=demo');
     await app.get('account').click();

@@ -875,6 +875,13 @@ export const screens: Screen[] = [
     },
   },
   {
+    name: 'password-made-up',
+    query: 'scenario=still&password=made-up',
+    go: async ({ get }) => {
+      await get('password-banner').waitFor();
+    },
+  },
+  {
     name: 'password-refused',
     part: dialog,
     go: async ({ get }) => {

@@ -50,6 +50,8 @@ codes! {
     IdempotencyConflict = "idempotency_conflict" / 422 / "The idempotency key was used for another request.",
     /// Wrong e-mail or password.
     InvalidCredentials = "invalid_credentials" / 401 / "The e-mail or the password is wrong.",
+    /// The password was made up for the user, and its time is over.
+    PasswordExpired = "password_expired" / 403 / "The password was to be replaced, and is over.",
     /// Only providers of identities let anybody in.
     PasswordsOff = "passwords_off" / 403 / "Nobody signs in by password here.",
     /// The provider of identities does not answer, or can't be trusted.

@@ -240,7 +240,10 @@ impl Core {
         current_password: String,
         password: String,
     ) -> Result<(), AppError> {
-        self.current_cloud()?.change_password(&ChangePassword { current_password, password }).await
+        self.current_cloud()?.change_password(&ChangePassword { current_password, password }).await?;
+        let session = lock(&self.session).clone();
+        self.set_session(Session { password_ends_at: None, ..session });
+        Ok(())
     }
 
     /// Ends what there is of the profile that is shown, and shows that nobody is signed in.
@@ -315,6 +318,7 @@ impl Core {
                 name: Some(me.user.name.clone()),
                 admin: me.user.admin,
                 administers: administers(me),
+                password_ends_at: me.password_ends_at,
                 ..session.clone()
             }
         };
@@ -503,6 +507,7 @@ fn session_of(profile: &Profile, me: Option<&Me>, state: SessionState, remembere
         name: Some(me.map_or_else(|| profile.name.clone(), |me| me.user.name.clone())),
         admin: me.is_some_and(|me| me.user.admin),
         administers: me.is_some_and(administers),
+        password_ends_at: me.and_then(|me| me.password_ends_at),
         remembered,
     }
 }

@@ -147,6 +147,8 @@ pub struct Session {
     pub admin: bool,
     /// Whether the user administers anything: all of it as an admin, or single chains.
     pub administers: bool,
+    /// Until when the user's password lets them in, if it was made up for them and they have not chosen one.
+    pub password_ends_at: Option<DateTime<Utc>>,
     /// Whether the sign-in is kept in the system's keychain and so outlives the app.
     pub remembered: bool,
 }
@@ -162,6 +164,7 @@ impl Session {
             name: None,
             admin: false,
             administers: false,
+            password_ends_at: None,
             remembered: false,
         }
     }

@@ -1317,6 +1317,8 @@ export type Session = {
 	admin: boolean,
 	/**  Whether the user administers anything: all of it as an admin, or single chains. */
 	administers: boolean,
+	/**  Until when the user's password lets them in, if it was made up for them and they have not chosen one. */
+	password_ends_at: string | null,
 	/**  Whether the sign-in is kept in the system's keychain and so outlives the app. */
 	remembered: boolean,
 };

@@ -14,7 +14,7 @@ use crate::tokens;
 /// A user to be made, checked, the password hashed.
 pub(crate) struct New {
     user: User,
-    password_hash: String,
+    password: users::Password,
     /// The password that was made up, if none was given.
     pub(crate) generated: Option<String>,
 }
@@ -29,16 +29,16 @@ impl New {
     ) -> Result<Self, AdminError> {
         user::check_email(email)?;
         user::check_name(name)?;
-        let Password { hash, generated } = Password::check(password, email, name)?;
+        let Password { kept, generated } = Password::check(password, email, name)?;
         let (email, name) = (user::normal_email(email), name.trim().to_owned());
         let user = User { id: UserId::new(), email, name, admin };
-        Ok(Self { user, password_hash: hash, generated })
+        Ok(Self { user, password: kept, generated })
     }
 }
 
 /// A password, hashed.
 pub(crate) struct Password {
-    hash: String,
+    kept: users::Password,
     /// In the clear, if it was made up here.
     pub(crate) generated: Option<String>,
 }
@@ -46,12 +46,13 @@ pub(crate) struct Password {
 impl Password {
     /// Checks and hashes a password for the user of this e-mail and name, or makes one up. Takes tens of milliseconds.
     pub(crate) fn check(password: Option<String>, email: &str, name: &str) -> Result<Self, AdminError> {
+        let hashed = |password: &str, made_up| users::Password { hash: user::hash_password(password), made_up };
         if let Some(password) = password {
             user::check_password(&password, email, name)?;
-            return Ok(Self { hash: user::hash_password(&password), generated: None });
+            return Ok(Self { kept: hashed(&password, false), generated: None });
         }
         let password = tokens::new_password();
-        Ok(Self { hash: user::hash_password(&password), generated: Some(password) })
+        Ok(Self { kept: hashed(&password, true), generated: Some(password) })
     }
 }
 
@@ -66,7 +67,7 @@ pub(crate) async fn add(
     if users::is_taken(&**tx, &user.email).await? {
         return Err(AdminError::EmailTaken(user.email));
     }
-    users::insert(tx, &user, new.password_hash.clone(), now).await?;
+    users::insert(tx, &user, new.password.clone(), now).await?;
     let entry = entry(now, actor, "user.added", user.id);
     audit::append(tx, entry.with("email", user.email.as_str()).with("admin", user.admin)).await?;
     Ok(user)
@@ -161,7 +162,7 @@ async fn replace_password(
     keep: Option<SessionId>,
     now: DateTime<Utc>,
 ) -> Result<(), AdminError> {
-    let changes = users::Edit { password_hash: Some(password.hash.clone()), ..users::Edit::default() };
+    let changes = users::Edit { password: Some(password.kept.clone()), ..users::Edit::default() };
     users::edit(tx, user, changes, now).await?;
     let sessions = session::revoke_all(tx, user, keep, now).await?;
     let entry = entry(now, actor, "user.password_set", user);

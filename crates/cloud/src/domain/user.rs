@@ -20,6 +20,8 @@ pub const REFRESH_GRACE: TimeDelta = TimeDelta::seconds(60);
 pub const SESSION_LIFE: TimeDelta = TimeDelta::days(90);
 /// The shortest password, in characters.
 pub const MIN_PASSWORD_CHARS: usize = 8;
+/// How long a password lets a user in that was made up for them: until they have chosen one, and no longer than this.
+pub const MADE_UP_LIFE: TimeDelta = TimeDelta::days(7);
 /// The longest password, in bytes; a limit on the work that a request can cause.
 pub const MAX_PASSWORD_BYTES: usize = 1024;
 /// As many guesses as `zxcvbn` knows passwords that others use.

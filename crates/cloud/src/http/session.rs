@@ -39,7 +39,7 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
     post, path = "/sessions", operation_id = "sign_in", tag = "session", security(()), request_body = SignIn,
     responses((status = 200, description = "The session's tokens", body = Tokens)),
     extensions(("x-problems" = json!([
-        ErrorCode::InvalidCredentials, ErrorCode::PasswordsOff, ErrorCode::RateLimited
+        ErrorCode::InvalidCredentials, ErrorCode::PasswordExpired, ErrorCode::PasswordsOff, ErrorCode::RateLimited
     ])))
 )]
 async fn sign_in(
@@ -74,13 +74,23 @@ async fn sign_in(
     // Who may not sign in learns no more than who guesses.
     let may = |account: &users::Account| fits && account.password_hash == password_hash && !account.disabled;
     let user = match account {
-        Some(account) if may(&account) => account.user,
+        Some(account) if may(&account) => {
+            if account.password_ends_at.is_some_and(|ends_at| ends_at <= now) {
+                let target = format!("user:{}", account.user.id);
+                let code = ErrorCode::PasswordExpired;
+                audit::append(&tx, refusal(target, address, code, now)).await?;
+                tx.commit().await?;
+                metrics::signed_in("password", "refused");
+                return Err(ApiError::new(code, "Have an administrator make up another one."));
+            }
+            account.user
+        }
         account => {
             let target =
                 account.map_or("user:unknown".to_owned(), |account| format!("user:{}", account.user.id));
             let tries = tries.failed_at(now);
             attempts::note(&tx, &email, tries.failed, now).await?;
-            audit::append(&tx, refusal(target.clone(), address, now)).await?;
+            audit::append(&tx, refusal(target.clone(), address, ErrorCode::InvalidCredentials, now)).await?;
             if tries.locked_until().is_some() {
                 let entry = Entry::new(now, Actor::System, "user.locked_out", target);
                 audit::append(&tx, entry.with("failed_attempts", tries.failed)).await?;
@@ -134,11 +144,11 @@ pub(crate) async fn begin(
     Ok(answer(tokens, user, now))
 }
 
-/// What is written down of a wrong password.
-fn refusal(target: String, address: ClientAddress, now: DateTime<Utc>) -> Entry {
+/// What is written down of a password that lets nobody in.
+fn refusal(target: String, address: ClientAddress, reason: ErrorCode, now: DateTime<Utc>) -> Entry {
     Entry::new(now, Actor::System, "session.refused", target)
         .with("method", "password")
-        .with("reason", ErrorCode::InvalidCredentials.as_str())
+        .with("reason", reason.as_str())
         .with("address", address.to_string())
 }
 
@@ -246,8 +256,17 @@ async fn list(State(state): State<AppState>, current: CurrentUser) -> ApiResult<
     responses((status = 200, description = "The user and their permissions", body = Me))
 )]
 async fn me(State(state): State<AppState>, current: CurrentUser) -> ApiResult<axum::Json<Me>> {
-    let grants = grant::of_user(&state.store.read().await?, current.user.id).await?;
-    let mut me = Me { user: current.user, everywhere: Vec::new(), chains: Vec::new(), outlets: Vec::new() };
+    let db = state.store.read().await?;
+    let grants = grant::of_user(&db, current.user.id).await?;
+    let password_ends_at = users::password_ends_at(&db, current.user.id).await?;
+    drop(db);
+    let mut me = Me {
+        user: current.user,
+        password_ends_at,
+        everywhere: Vec::new(),
+        chains: Vec::new(),
+        outlets: Vec::new(),
+    };
     if me.user.admin {
         me.everywhere = Permission::ALL.to_vec();
     }

@@ -12,6 +12,7 @@ mod m0010_job_generation;
 mod m0011_audit_head;
 mod m0012_sign_in_attempts;
 mod m0013_lost_refresh;
+mod m0014_made_up_passwords;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use sea_orm_migration::prelude::*;
@@ -34,6 +35,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_audit_head::Migration),
             Box::new(m0012_sign_in_attempts::Migration),
             Box::new(m0013_lost_refresh::Migration),
+            Box::new(m0014_made_up_passwords::Migration),
         ]
     }
 }

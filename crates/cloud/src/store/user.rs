@@ -17,6 +17,7 @@ use super::entity::{grants, outlets, sessions, users};
 use super::{StoreError, WriteTx, attempts, grant, sso};
 use crate::domain::permission::{Chains, Reach};
 use crate::domain::pos_server::fold;
+use crate::domain::user::MADE_UP_LIFE;
 use crate::tokens::hash;
 
 /// A user as signing in needs one.
@@ -24,8 +25,32 @@ use crate::tokens::hash;
 pub(crate) struct Account {
     pub(crate) user: User,
     pub(crate) password_hash: String,
+    /// Until when it lets the user in, as it was made up for them.
+    pub(crate) password_ends_at: Option<DateTime<Utc>>,
     /// May not sign in, whatever the password.
     pub(crate) disabled: bool,
+}
+
+/// A password as it is kept.
+#[derive(Clone)]
+pub(crate) struct Password {
+    /// By argon2id.
+    pub(crate) hash: String,
+    /// Whether somebody else than the user knows it, who had it made up.
+    pub(crate) made_up: bool,
+}
+
+/// Until when a user's password lets them in, if it ends.
+fn ends_at(user: &users::Model) -> Option<DateTime<Utc>> {
+    user.password_made_up_at.map(|at| at + MADE_UP_LIFE)
+}
+
+/// Until when the password of a user lets them in, if it ends.
+pub(crate) async fn password_ends_at(
+    db: &impl ConnectionTrait,
+    id: UserId,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    Ok(users::Entity::find_by_id(id.0).one(db).await?.and_then(|user| ends_at(&user)))
 }
 
 /// The user with a (normal) e-mail.
@@ -33,6 +58,7 @@ pub(crate) async fn by_email(db: &impl ConnectionTrait, email: &str) -> Result<O
     let row = users::Entity::find().filter(users::Column::Email.eq(email)).one(db).await?;
     Ok(row.map(|row| Account {
         password_hash: row.password_hash.clone(),
+        password_ends_at: ends_at(&row),
         disabled: row.disabled_at.is_some(),
         user: to_user(row),
     }))
@@ -42,14 +68,15 @@ pub(crate) async fn by_email(db: &impl ConnectionTrait, email: &str) -> Result<O
 pub(crate) async fn insert(
     tx: &WriteTx,
     user: &User,
-    password_hash: String,
+    password: Password,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let row = users::ActiveModel {
         id: Set(user.id.0),
         email: Set(user.email.clone()),
         name: Set(user.name.clone()),
-        password_hash: Set(password_hash),
+        password_hash: Set(password.hash),
+        password_made_up_at: Set(password.made_up.then_some(now)),
         admin: Set(user.admin),
         created_at: Set(now),
         disabled_at: Set(None),
@@ -143,17 +170,19 @@ pub(crate) struct Edit {
     pub(crate) name: Option<String>,
     pub(crate) admin: Option<bool>,
     pub(crate) disabled: Option<bool>,
-    pub(crate) password_hash: Option<String>,
+    pub(crate) password: Option<Password>,
 }
 
 /// Changes a user.
 pub(crate) async fn edit(tx: &WriteTx, id: UserId, edit: Edit, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let (hash, made_up) = edit.password.map(|password| (password.hash, password.made_up)).unzip();
     let row = users::ActiveModel {
         email: edit.email.map_or(NotSet, Set),
         name: edit.name.map_or(NotSet, Set),
         admin: edit.admin.map_or(NotSet, Set),
         disabled_at: edit.disabled.map_or(NotSet, |disabled| Set(disabled.then_some(now))),
-        password_hash: edit.password_hash.map_or(NotSet, Set),
+        password_hash: hash.map_or(NotSet, Set),
+        password_made_up_at: made_up.map_or(NotSet, |made_up| Set(made_up.then_some(now))),
         ..Default::default()
     };
     if row.is_changed() {

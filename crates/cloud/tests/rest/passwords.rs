@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tillwatch_cloud::admin::{self, AuditChain};
@@ -75,6 +76,42 @@ async fn whoever_found_a_session_open_does_not_guess_the_password_there() {
     assert_eq!(client.get("/me").await.status, StatusCode::OK, "who is in stays in");
     // The session that began, ten refusals, and one lock-out; the user was added before.
     assert_eq!(admin::verify_audit(&cloud.store, None).await.unwrap(), AuditChain::Whole(13));
+}
+
+#[tokio::test]
+async fn a_password_that_was_made_up_waits_a_week_for_another_one() {
+    let cloud = TestCloud::start().await;
+    let admin = cloud.sign_in(ADMIN).await;
+    assert_eq!(admin.get("/me").await.body["password_ends_at"], Value::Null, "it was chosen");
+    let made = admin.post("/admin/users", &json!({"email": "anna@example.com", "name": "Anna"})).await;
+    let (id, made_up) = (made.body["user"]["id"].as_str().unwrap(), made.body["password"].as_str().unwrap());
+    let enter = async |password: &str| {
+        let body = json!({"email": "anna@example.com", "password": password});
+        cloud.anonymous().post("/sessions", &body).await
+    };
+    let mut anna = cloud.anonymous();
+    anna.take_tokens(&enter(made_up).await.body);
+    let ends_at = anna.get("/me").await.body["password_ends_at"].as_str().unwrap().to_owned();
+    let left = ends_at.parse::<DateTime<Utc>>().unwrap() - Utc::now();
+    assert!((TimeDelta::hours(167)..=TimeDelta::days(7)).contains(&left), "{left}");
+
+    // Eight days later, who guesses learns nothing; who knows it is told, and goes on where they are.
+    let at = (Utc::now() - TimeDelta::days(8)).to_rfc3339();
+    cloud.sql(&format!("UPDATE users SET password_made_up_at = '{at}' WHERE email = 'anna@example.com'")).await;
+    assert_eq!(enter(made_up).await.problem(), (403, "password_expired"));
+    assert_eq!(enter("a guess of mine").await.problem(), (401, "invalid_credentials"));
+    assert_eq!(change(&anna, made_up, NEW).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(anna.get("/me").await.body["password_ends_at"], Value::Null);
+    assert_eq!(enter(NEW).await.status, StatusCode::OK);
+
+    // Another one that is made up begins another week; one that an administrator was given by the user does not.
+    let path = format!("/admin/users/{id}/password");
+    let made_up = admin.put(&path, &json!({})).await.body["password"].as_str().unwrap().to_owned();
+    anna.take_tokens(&enter(&made_up).await.body);
+    assert!(anna.get("/me").await.body["password_ends_at"].is_string());
+    assert_eq!(admin.put(&path, &json!({"password": NEW})).await.status, StatusCode::OK);
+    anna.take_tokens(&enter(NEW).await.body);
+    assert_eq!(anna.get("/me").await.body["password_ends_at"], Value::Null);
 }
 
 #[tokio::test]

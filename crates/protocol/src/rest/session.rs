@@ -156,6 +156,9 @@ impl Permission {
 pub struct Me {
     /// Who asks.
     pub user: User,
+    /// Until when their password lets them in: it was made up for them, and waits for one of their own choice.
+    #[serde(default)]
+    pub password_ends_at: Option<DateTime<Utc>>,
     /// What they may do everywhere.
     pub everywhere: Vec<Permission>,
     /// What they may do in whole chains.

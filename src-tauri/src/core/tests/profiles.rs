@@ -145,7 +145,11 @@ async fn the_users_sessions_are_listed_and_ended() {
 async fn the_user_changes_their_password_and_stays_signed_in() {
     let home = tempfile::tempdir().unwrap();
     let cloud = FakeCloud::start(vec![]).await;
+    let ends_at = "2026-12-07T10:00:00Z";
+    cloud.state.grants.lock().unwrap()["password_ends_at"] = json!(ends_at);
     let desk = Desk::signed_in(&home, &cloud).await;
+    let asked = async || desk.core.session().await.password_ends_at;
+    assert_eq!(asked().await, ends_at.parse().ok());
     let errors = json!([{"field": "current_password", "message": "is not your password"}]);
     let problem = json!({"code": "invalid_request", "status": 422, "errors": errors});
     cloud.answer("PUT /me/password", 422, problem);
@@ -154,5 +158,6 @@ async fn the_user_changes_their_password_and_stays_signed_in() {
 
     cloud.answer("PUT /me/password", 204, json!(null));
     desk.core.change_password("old one".into(), "new one".into()).await.unwrap();
+    assert_eq!(asked().await, None);
     assert_eq!(desk.core.session().await.state, SessionState::SignedIn);
 }

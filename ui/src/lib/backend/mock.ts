@@ -2,7 +2,7 @@
 //
 // `?scenario=demo|still|empty|offline|signed-out|expired|errors|many|loading` chooses what it plays, `?stores=N` how
 // many, `?lines=N` the lines of an archive, `?archive=CODE` how it can't be looked into, `?role=admin|chains|none` what
-// the user administers, `?profiles=N` how many there are, `?language=`, `?theme=` and `?density=` the settings. Tests reach it as `window.tillwatchMock`.
+// the user administers, `?profiles=N` how many there are, `?password=made-up` that theirs ends, `?language=`, `?theme=` and `?density=` the settings. Tests reach it as `window.tillwatchMock`.
 
 import { cellText } from '../cells';
 import { mockAdmin, type MockAdmin } from './mock-admin';
@@ -91,7 +91,12 @@ export function mock(search: URLSearchParams): Backend {
     view: null,
   };
   const role = search.get('role') ?? 'admin';
-  const rights = { admin: role === 'admin', administers: role !== 'none' };
+  const rights = {
+    admin: role === 'admin',
+    administers: role !== 'none',
+    password_ends_at:
+      search.get('password') === 'made-up' ? new Date(Date.now() + 5 * 24 * 3_600_000).toISOString() : null,
+  };
   const known: Profile[] = [
     {
       id: 'p1',
@@ -161,6 +166,7 @@ export function mock(search: URLSearchParams): Backend {
     name: null,
     admin: false,
     administers: false,
+    password_ends_at: null,
     remembered: false,
   };
   let session: Session =
@@ -301,6 +307,9 @@ export function mock(search: URLSearchParams): Backend {
       if (current_password === 'wrong') throw refused('current_password');
       if (password === 'password123') throw refused('password');
       sessions = sessions.filter((one) => one.current);
+      rights.password_ends_at = null;
+      session = { ...session, password_ends_at: null };
+      emit({ type: 'session', session });
       return null;
     },
     async trustCertificate(url) {

@@ -174,6 +174,7 @@ export class App {
     this.take({ type: 'session', session });
     this.profilesOpen = null;
     if (!session.remembered) this.notices.info(m.signin_not_remembered());
+    if (session.password_ends_at) this.dialog = { kind: 'password' };
     this.profiles = await this.backend.profiles();
     await this.load();
   }

@@ -11,6 +11,8 @@ pub struct Model {
     pub email: String,
     pub name: String,
     pub password_hash: String,
+    /// Since when it is one that was made up for the user.
+    pub password_made_up_at: Option<DateTimeUtc>,
     pub admin: bool,
     pub created_at: DateTimeUtc,
     /// Since when the user may not sign in.
