@@ -175,6 +175,17 @@ pub async fn revoke_token(store: &Store, name: &str, now: DateTime<Utc>) -> Resu
     Ok(())
 }
 
+/// Makes up new keys by which nodes know each other's hints and mark refresh tokens; nodes take them when they start.
+/// Until all have, hints between old and new ones are lost and found again in the database, and a refresh token that
+/// was made before and used is unknown rather than used twice.
+pub async fn renew_keys(store: &Store, now: DateTime<Utc>) -> Result<(), AdminError> {
+    let tx = store.write().await?;
+    crate::store::renew_keys(&tx).await?;
+    audit::append(&tx, Entry::new(now, Actor::CommandLine, "keys.renewed", "cloud".to_owned())).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
 /// Checks the chain of hashes of the audit trail, and that it holds what was noted of it outside.
 pub async fn verify_audit(store: &Store, noted: Option<&AuditHead>) -> Result<AuditChain, AdminError> {
     Ok(audit::verify(&store.read().await?, noted).await?)

@@ -44,6 +44,9 @@ enum Command {
     /// Looks after the audit trail.
     #[command(subcommand)]
     Audit(Audit),
+    /// Looks after the keys that only nodes of this cloud have.
+    #[command(subcommand)]
+    Keys(Keys),
     /// Prints the `OpenAPI` 3.1 document.
     Openapi,
 }
@@ -185,6 +188,15 @@ struct TokenScopeArgs {
 }
 
 #[derive(Debug, Subcommand)]
+enum Keys {
+    /// Makes up new keys by which nodes know each other and mark refresh tokens. Nodes take them when they start.
+    Renew {
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum Audit {
     /// Checks the chain of hashes, and prints the head of the chain.
     Verify {
@@ -250,6 +262,12 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
                 AuditChain::CutOffAfter(seq) => bail!("entries after {seq} are missing"),
             }
             writeln!(out, "head {}", admin::audit_head(&store).await?)?;
+        }
+        Command::Keys(Keys::Renew { place }) => {
+            let store = place.open().await?;
+            admin::renew_keys(&store, now).await?;
+            store.close().await;
+            writeln!(out, "restart the nodes, one by one, to have them taken")?;
         }
         Command::Openapi => writeln!(out, "{:#}", tillwatch_cloud::openapi())?,
     }

@@ -63,6 +63,10 @@ pub use open::ShapePool;
 /// The advisory lock that every write on Postgres takes: "tillwatc" in ASCII.
 const WRITE_LOCK: i64 = 0x7469_6c6c_7761_7463;
 
+/// Under which names the keys are kept that only nodes of this cloud know.
+const HINT_KEY: &str = "hint_key";
+const REFRESH_KEY: &str = "refresh_key";
+
 /// The database. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -162,12 +166,12 @@ impl Store {
 
     /// The key by which nodes know each other's hints; made up at the first start.
     pub(crate) async fn hint_key(&self) -> Result<String, StoreError> {
-        self.fact("hint_key", || hex(&rand::random::<[u8; 32]>())).await
+        self.fact(HINT_KEY, new_key).await
     }
 
     /// The key by which refresh tokens are marked; made up at the first start.
     pub(crate) async fn refresh_key(&self) -> Result<String, StoreError> {
-        self.fact("refresh_key", || hex(&rand::random::<[u8; 32]>())).await
+        self.fact(REFRESH_KEY, new_key).await
     }
 
     /// A fact about this cloud; made up when nobody has asked for it before.
@@ -190,6 +194,18 @@ impl Store {
         let _ = self.notes.close().await;
         let _ = self.writer.close().await;
     }
+}
+
+/// Makes up new keys for hints and for refresh tokens. Each node takes them at its next start.
+pub(crate) async fn renew_keys(tx: &WriteTx) -> Result<(), StoreError> {
+    for key in [HINT_KEY, REFRESH_KEY] {
+        set_meta(&**tx, key, new_key()).await?;
+    }
+    Ok(())
+}
+
+fn new_key() -> String {
+    hex(&rand::random::<[u8; 32]>())
 }
 
 /// Writes a fact about this cloud, in the place of an older one.

@@ -46,7 +46,8 @@ pub(crate) struct Password {
 impl Password {
     /// Checks and hashes a password for the user of this e-mail and name, or makes one up. Takes tens of milliseconds.
     pub(crate) fn check(password: Option<String>, email: &str, name: &str) -> Result<Self, AdminError> {
-        let hashed = |password: &str, made_up| users::Password { hash: user::hash_password(password), made_up };
+        let hashed =
+            |password: &str, made_up| users::Password { hash: user::hash_password(password), made_up };
         if let Some(password) = password {
             user::check_password(&password, email, name)?;
             return Ok(Self { kept: hashed(&password, false), generated: None });

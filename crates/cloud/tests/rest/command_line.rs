@@ -98,6 +98,35 @@ async fn get(client: &Client, url: &str, token: &str) -> Value {
 }
 
 #[tokio::test]
+async fn sessions_outlive_new_keys() {
+    let backends = Backends::new().await;
+    let data = place(&backends);
+    let mut server = serve(&data, &[]).await;
+    let password = succeed(&data, &["user", "add", "--email", "anna@example.com", "--name", "Anna"], "");
+    let client = client(backends.data_dir.path());
+    let post = async |url: &str, path: &str, body: Value| -> Value {
+        let response = client.post(format!("{url}/api/v1{path}")).json(&body).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        response.json().await.unwrap()
+    };
+    let body = json!({"email": "anna@example.com", "password": password.trim()});
+    let begun = post(&server.url, "/sessions", body).await;
+
+    assert!(succeed(&data, &["keys", "renew"], "").contains("restart the nodes"));
+    let body = json!({"refresh_token": begun["refresh_token"]});
+    let refreshed = post(&server.url, "/sessions/refresh", body).await;
+    server.process.kill().await.unwrap();
+    let server = serve(&data, &[]).await;
+    let body = json!({"refresh_token": refreshed["refresh_token"]});
+    let refreshed = post(&server.url, "/sessions/refresh", body).await;
+
+    let me = format!("{}/api/v1/me", server.url);
+    let me = get(&client, &me, refreshed["access_token"].as_str().unwrap()).await;
+    assert_eq!(me["user"]["name"], "Anna");
+    assert!(succeed(&data, &["audit", "verify"], "").contains("the chain is whole"));
+}
+
+#[tokio::test]
 async fn commands_work_beside_a_running_server_which_follows_at_once() {
     let dir = TempDir::new().unwrap();
     let backends = Backends::new().await;

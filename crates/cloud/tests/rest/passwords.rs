@@ -97,7 +97,9 @@ async fn a_password_that_was_made_up_waits_a_week_for_another_one() {
 
     // Eight days later, who guesses learns nothing; who knows it is told, and goes on where they are.
     let at = (Utc::now() - TimeDelta::days(8)).to_rfc3339();
-    cloud.sql(&format!("UPDATE users SET password_made_up_at = '{at}' WHERE email = 'anna@example.com'")).await;
+    cloud
+        .sql(&format!("UPDATE users SET password_made_up_at = '{at}' WHERE email = 'anna@example.com'"))
+        .await;
     assert_eq!(enter(made_up).await.problem(), (403, "password_expired"));
     assert_eq!(enter("a guess of mine").await.problem(), (401, "invalid_credentials"));
     assert_eq!(change(&anna, made_up, NEW).await.status, StatusCode::NO_CONTENT);
