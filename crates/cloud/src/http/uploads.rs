@@ -223,6 +223,11 @@ async fn take(state: &AppState, upload: &uploads::Model, piece: Bytes) -> ApiRes
         discard(state, upload).await?;
         return Err(damaged("The whole is not what was announced. Begin a new upload."));
     }
+    if whole && !digest.is_zip() {
+        discard(state, upload).await?;
+        let detail = "An archive is a zip, and this does not begin as one.";
+        return Err(ApiError::new(ErrorCode::UnsupportedMediaType, detail));
+    }
     // First the bytes, then the row that names them: a crash in between leaves bytes that nobody names, and
     // never a name without bytes.
     let blob = Blobs::new_name(upload.id);

@@ -272,7 +272,7 @@ async fn the_numbers_move_with_what_happens() {
     let samples = cloud.until(|now| sum(now, "tillwatch_jobs", &["in_progress"]) == 1.0).await;
     assert_eq!(sum(&samples, "tillwatch_dispatch_seconds_count", &[]), 1.0);
     assert!(sum(&samples, "tillwatch_dispatch_seconds_sum", &[]) < 10.0);
-    let content = b"not really a zip".to_vec();
+    let content = b"PK\x03\x04 and no more of a zip".to_vec();
     let members = [
         ("job_id", job["id"].as_str().unwrap().to_owned()),
         ("sha256", format!("{:x}", Sha256::digest(&content))),

@@ -17,14 +17,14 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// Bytes that differ from place to place.
+/// Bytes that differ from place to place, after the first ones of a zip.
 pub(crate) fn noise(length: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 24) as u8
     };
-    (0..length).map(|_| next()).collect()
+    b"PK\x03\x04".iter().copied().chain(std::iter::repeat_with(&mut next)).take(length).collect()
 }
 
 pub(crate) async fn create(
@@ -373,6 +373,23 @@ async fn a_whole_that_is_not_what_was_announced_is_thrown_away() {
     assert_eq!(walk(&cloud.backends.archives()), 0);
     // There is room for another try.
     upload(&store, job, &content, (1, 1)).await;
+}
+
+#[tokio::test]
+async fn what_is_no_zip_is_thrown_away() {
+    let cloud = Cloud::start().await;
+    let (admin, store, _line, job) = collecting(&cloud, 65_536).await;
+    let program = [&b"MZ"[..], &noise(1000)].concat();
+    let created = create(&store, job, program.len(), &hex(&program), (1, 1)).await;
+    let location = created.header("location").to_owned();
+    assert_eq!(append(&store, &location, 0, &program[..1], &program[..1]).await.status, 204);
+    let refused = append(&store, &location, 1, &program[1..], &program[1..]).await;
+    assert_eq!(refused.problem(), (415, "unsupported_media_type"));
+    assert_eq!(head(&store, &location).await.status, 404);
+    let id = location.rsplit('/').next().unwrap();
+    assert_eq!(admin.get(&format!("/archives/{id}/content")).await.problem(), (404, "not_found"));
+    assert_eq!(walk(&cloud.backends.archives()), 0);
+    upload(&store, job, &noise(1000), (1, 1)).await;
 }
 
 #[tokio::test]

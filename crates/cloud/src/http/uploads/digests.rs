@@ -18,6 +18,8 @@ pub(crate) struct Digests(Mutex<HashMap<Uuid, Running>>);
 #[derive(Clone, Debug)]
 pub(crate) struct Running {
     sum: Sha256,
+    /// The first bytes, zeros where there are none yet.
+    first: [u8; 4],
     /// Over how many bytes.
     pub(super) bytes: u64,
     used_at: Instant,
@@ -25,13 +27,22 @@ pub(crate) struct Running {
 
 impl Running {
     fn new() -> Self {
-        Self { sum: Sha256::new(), bytes: 0, used_at: Instant::now() }
+        Self { sum: Sha256::new(), first: [0; 4], bytes: 0, used_at: Instant::now() }
     }
 
     /// Goes on by the next bytes.
     pub(super) fn add(&mut self, bytes: &[u8]) {
         self.sum.update(bytes);
+        let known = self.first.len().min(self.bytes as usize);
+        for (place, byte) in self.first[known..].iter_mut().zip(bytes) {
+            *place = *byte;
+        }
         self.bytes += bytes.len() as u64;
+    }
+
+    /// Whether it begins as a zip does: with a file, or with the list of none (APPNOTE 4.3.7, 4.3.16).
+    pub(super) fn is_zip(&self) -> bool {
+        matches!(&self.first, b"PK\x03\x04" | b"PK\x05\x06")
     }
 
     /// The sum, in lower-case hexadecimal.
@@ -73,6 +84,22 @@ impl Digests {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_zip_is_known_by_its_first_bytes_however_they_come() {
+        for (pieces, is_zip) in [
+            (&[&b"PK\x03\x04 and so on"[..]][..], true),
+            (&[b"P", b"K\x03", b"", b"\x04x", b"PK\x01\x02"], true),
+            (&[b"PK\x05\x06"], true),
+            (&[b"PK\x03"], false),
+            (&[b"MZ\x90\x00", b"PK\x03\x04"], false),
+            (&[], false),
+        ] {
+            let mut running = Running::new();
+            pieces.iter().for_each(|piece| running.add(piece));
+            assert_eq!(running.is_zip(), is_zip, "{pieces:?}");
+        }
+    }
 
     #[test]
     fn a_sum_goes_on_where_it_was_and_memory_is_bounded() {
