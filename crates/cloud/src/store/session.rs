@@ -2,7 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::sea_query::SimpleExpr;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, Set};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, Set,
+};
 use tillwatch_protocol::ids::{SessionId, UserId};
 use tillwatch_protocol::rest::session::User;
 
@@ -204,12 +206,13 @@ pub(crate) async fn revoke_all(
     keep: Option<SessionId>,
     now: DateTime<Utc>,
 ) -> Result<u64, StoreError> {
+    let others = Condition::all().add_option(keep.map(|keep| sessions::Column::Id.ne(keep.0)));
     let ended = sessions::Entity::update_many()
         .set(sessions::ActiveModel { revoked_at: Set(Some(now)), ..Default::default() })
         .filter(sessions::Column::UserId.eq(user.0))
         .filter(sessions::Column::RevokedAt.is_null())
         .filter(sessions::Column::RefreshExpiresAt.gt(now))
-        .apply_if(keep, |query, keep| query.filter(sessions::Column::Id.ne(keep.0)))
+        .filter(others)
         .exec(&**tx)
         .await?;
     Ok(ended.rows_affected)

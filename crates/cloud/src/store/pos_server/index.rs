@@ -332,7 +332,9 @@ impl Loaded {
 
     /// What it has for a key that lists are ordered by.
     fn key(&self, key: SortKey) -> Key<'_> {
-        let some = |text: &'_ Option<String>| text.as_deref().map_or(Key::Nothing, Key::Text);
+        fn some(text: Option<&str>) -> Key<'_> {
+            text.map_or(Key::Nothing, Key::Text)
+        }
         let time = |time: Option<DateTime<Utc>>| time.map_or(Key::Nothing, Key::Time);
         let number = |number: Option<i64>| number.map_or(Key::Nothing, Key::Number);
         match key {
@@ -345,15 +347,15 @@ impl Loaded {
             SortKey::Link => Key::Text(&self.link_state),
             SortKey::LinkSince => time(self.link_since),
             SortKey::LastSeenAt => time(self.last_seen_at),
-            SortKey::ConnectorVersion => some(&self.connector_version_key),
-            SortKey::Cause => some(&self.cause),
+            SortKey::ConnectorVersion => some(self.connector_version_key.as_deref()),
+            SortKey::Cause => some(self.cause.as_deref()),
             SortKey::PosState => Key::Text(&self.pos_state),
-            SortKey::PosVersion => some(&self.pos_version_key),
-            SortKey::RequiredVersion => some(&self.required_version_key),
+            SortKey::PosVersion => some(self.pos_version_key.as_deref()),
+            SortKey::RequiredVersion => some(self.required_version_key.as_deref()),
             SortKey::VersionUpdatedAt => time(self.version_updated_at),
             SortKey::LastExchangeAt => time(self.exchange_success_at),
             SortKey::LastAttemptAt => time(self.exchange_attempt_at),
-            SortKey::Error => some(&self.error_code),
+            SortKey::Error => some(self.error_code.as_deref()),
             SortKey::ErrorSince => time(self.error_since),
             SortKey::Generation => number(self.generation),
             SortKey::DatabaseCreatedAt => time(self.db_created_at),
