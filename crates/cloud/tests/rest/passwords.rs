@@ -36,7 +36,8 @@ async fn one_changes_ones_own_password_and_ones_other_sessions_end() {
     let audit = here.get("/admin/audit?action=user.password_set").await;
     let entry = &audit.body["items"][0];
     assert_eq!(entry["details"]["sessions_ended"], 1, "{audit:?}", audit = audit.body);
-    assert_eq!(entry["actor"]["type"], "user");
+    let me = here.get("/me").await.body["user"]["id"].as_str().unwrap().to_owned();
+    assert_eq!(entry["actor"], format!("user:{me}"));
 }
 
 #[tokio::test]
@@ -84,7 +85,7 @@ async fn a_password_that_was_made_up_waits_a_week_for_another_one() {
     let admin = cloud.sign_in(ADMIN).await;
     assert_eq!(admin.get("/me").await.body["password_ends_at"], Value::Null, "it was chosen");
     let made = admin.post("/admin/users", &json!({"email": "anna@example.com", "name": "Anna"})).await;
-    let (id, made_up) = (made.body["user"]["id"].as_str().unwrap(), made.body["password"].as_str().unwrap());
+    let (id, made_up) = (made.body["id"].as_str().unwrap(), made.body["password"].as_str().unwrap());
     let enter = async |password: &str| {
         let body = json!({"email": "anna@example.com", "password": password});
         cloud.anonymous().post("/sessions", &body).await

@@ -96,7 +96,9 @@ mod tests {
             (&[], false),
         ] {
             let mut running = Running::new();
-            pieces.iter().for_each(|piece| running.add(piece));
+            for piece in pieces {
+                running.add(piece);
+            }
             assert_eq!(running.is_zip(), is_zip, "{pieces:?}");
         }
     }

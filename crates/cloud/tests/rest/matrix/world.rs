@@ -20,6 +20,9 @@ use tillwatch_protocol::rest::session::Permission::{
 use crate::contract::DOCUMENT;
 use crate::support::{ADMIN, Answer, Client, PASSWORD, TestCloud, answer};
 
+/// An archive of nothing, as far as anybody looks.
+const ARCHIVE: &str = "PK\x05\x06";
+
 /// Everybody who may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Role {
@@ -189,7 +192,7 @@ impl World {
         };
         world.archive = world.announce().await;
         world.upload.clone_from(&world.archive);
-        let whole = world.call("append_to_upload", "", Role::Store).await.body("x");
+        let whole = world.call("append_to_upload", "", Role::Store).await.body(ARCHIVE);
         assert_eq!(answer(whole).await.status, 204);
         world.upload = world.announce().await;
         world
@@ -321,7 +324,7 @@ impl World {
         }
     }
 
-    /// Announces an archive of one byte; gives its id.
+    /// Announces an archive; gives its id.
     async fn announce(&self) -> String {
         let request = self.token(Role::Store, self.anonymous.request(Method::POST, "/uploads"));
         let created: Answer = answer(self.announced(request)).await;
@@ -331,7 +334,7 @@ impl World {
 
     fn announced(&self, request: RequestBuilder) -> RequestBuilder {
         let sha256 =
-            Sha256::digest(b"x").iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+            Sha256::digest(ARCHIVE).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
         let metadata = [
             ("job_id", self.job.as_str()),
             ("sha256", &sha256),
@@ -344,7 +347,7 @@ impl World {
         .join(",");
         request
             .header("tus-resumable", "1.0.0")
-            .header("upload-length", "1")
+            .header("upload-length", ARCHIVE.len())
             .header("upload-metadata", metadata)
     }
 }
