@@ -252,7 +252,6 @@ impl World {
                 let path = format!("/sessions/{id}");
                 self.token(role, self.anonymous.request(method, &path))
             }
-            // The right one would end the sessions that the other cells need.
             ("change_password", _) => {
                 request("").json(&json!({"current_password": "not the one", "password": PASSWORD}))
             }
