@@ -82,7 +82,8 @@ async function fill(cloud) {
     assert.equal(created.status, 201, JSON.stringify(created.body));
     return created.headers.location.split('/').pop();
   };
-  const archive = await upload('an archive');
+  const content = 'PK\x05\x06, and no more of an archive';
+  const archive = await upload(content);
   const taken = await cloud.request('PATCH', `/api/v1/uploads/${archive}`, {
     token: device.token(),
     headers: {
@@ -90,7 +91,7 @@ async function fill(cloud) {
       'upload-offset': '0',
       'content-type': 'application/offset+octet-stream',
     },
-    body: 'an archive',
+    body: content,
   });
   assert.equal(taken.status, 204, JSON.stringify(taken.body));
   const status = await cloud.api('GET', `/pos-servers/${store.id}`);

@@ -120,6 +120,8 @@ BEYOND_SCHEMAS = {
     "admin_require_release": ["pos_version"],
     # Lines that are there already.
     "admin_import_fleet": [""],
+    # Nobody but the user knows the one before.
+    "change_password": ["current_password", "password"],
     # The limit is in bytes, as hashing takes them.
     "admin_create_user": ["password"],
     "admin_set_password": ["password"],

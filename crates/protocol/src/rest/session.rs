@@ -33,6 +33,7 @@ pub struct ChangePassword {
     /// As it was until now.
     pub current_password: String,
     /// As it will be.
+    #[cfg_attr(feature = "openapi", schema(min_length = 8, max_length = 1024))]
     pub password: String,
 }
 
