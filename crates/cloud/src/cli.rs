@@ -212,9 +212,7 @@ enum Audit {
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
     let now = Utc::now();
     let mut out = std::io::stdout();
-    if !matches!(cli.command, Command::Serve(_)) {
-        logging::begin(LogFormat::Text);
-    }
+    let _log = (!matches!(cli.command, Command::Serve(_))).then(|| logging::begin(LogFormat::Text));
     match cli.command {
         Command::Serve(flags) => return serve::serve(*flags).await,
         Command::User(User::Add { email, name, admin, password_stdin, place }) => {

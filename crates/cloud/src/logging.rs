@@ -1,10 +1,14 @@
 //! What the log looks like: lines for people, or JSON for programs. Either way an entry is one line, whatever
 //! text it tells of.
+//!
+//! A thread of its own writes it: when nobody reads it, or the disk behind it stands still, the cloud goes on and the log
+//! loses lines.
 
-use std::io::{IsTerminal, Stderr, Write};
+use std::io::{IsTerminal, Write};
 
 use clap::ValueEnum;
 use serde::Deserialize;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 /// What is logged when `RUST_LOG` does not say.
@@ -21,28 +25,37 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Begins to log to standard error.
-pub(crate) fn begin(format: LogFormat) {
+/// How many lines wait to be written before more are left out: some megabytes.
+const MAX_WAITING: usize = 20_000;
+
+/// Begins to log to standard error, until the guard is dropped, which writes what waits.
+#[must_use]
+pub(crate) fn begin(format: LogFormat) -> WorkerGuard {
+    let (writer, guard) = NonBlockingBuilder::default()
+        .buffered_lines_limit(MAX_WAITING)
+        .thread_name("log")
+        .finish(std::io::stderr());
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
     let log = tracing_subscriber::fmt().with_env_filter(filter);
     match format {
         LogFormat::Text => {
             let colours = std::io::stderr().is_terminal();
-            log.with_ansi(colours).with_writer(move || OneLine { inner: std::io::stderr(), colours }).init();
+            log.with_ansi(colours).with_writer(move || OneLine { inner: writer.clone(), colours }).init();
         }
         LogFormat::Json => log
             .json()
             .flatten_event(true)
             .with_current_span(true)
             .with_span_list(false)
-            .with_writer(std::io::stderr)
+            .with_writer(writer)
             .init(),
     }
+    guard
 }
 
 /// Writes entries, each handed over whole, without what would begin another line or move the cursor. Errors of
 /// libraries may tell texts that come from stores.
-struct OneLine<W = Stderr> {
+struct OneLine<W> {
     inner: W,
     /// Whether the log has colours of its own.
     colours: bool,

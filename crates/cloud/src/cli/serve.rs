@@ -134,7 +134,7 @@ impl FileProvider {
 /// Serves until a signal.
 pub(super) async fn serve(flags: Serve) -> anyhow::Result<()> {
     let (config, log_format) = configuration(flags)?;
-    logging::begin(log_format);
+    let _log = logging::begin(log_format);
     let listen = config.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("listening on {listen}"))?;
     let address = listener.local_addr()?;

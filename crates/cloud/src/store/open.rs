@@ -40,6 +40,9 @@ pub(super) struct Connections {
     pub(super) notes: DatabaseConnection,
 }
 
+/// How many rows are read before somebody takes the first.
+const ROWS_AHEAD: usize = 1024;
+
 /// Changes how a pool of SQLite's is made.
 pub type ShapePool = fn(SqlitePoolOptions) -> SqlitePoolOptions;
 
@@ -90,6 +93,8 @@ pub(super) async fn sqlite(
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(synchronous)
                     .busy_timeout(WRITE_PATIENCE)
+                    // A whole page: otherwise the thread that reads stops and waits twice a page.
+                    .row_buffer_size(ROWS_AHEAD)
             });
         Database::connect(options).await.map_err(StoreError::from)
     };

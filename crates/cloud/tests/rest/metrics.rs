@@ -365,6 +365,29 @@ async fn a_json_log_is_one_object_a_line_and_names_the_request() {
     assert_eq!(refusal["level"], "INFO", "it is logged also when nobody asks for more");
 }
 
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_up_nobody() {
+    let dir = TempDir::new().unwrap();
+    let mut process = Command::new(env!("CARGO_BIN_EXE_tillwatch-cloud"))
+        .args(["serve", "--insecure-http", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(dir.path())
+        .env("RUST_LOG", "debug")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let line = tokio::time::timeout(SOON, lines.next_line()).await.unwrap().unwrap().unwrap();
+    let address = format!("{}/api/v1/me", line.strip_prefix("listening on ").unwrap());
+    let client = Client::new();
+    // Some lines each: many times what the pipe holds.
+    for _ in 0..2000 {
+        let answer = tokio::time::timeout(SOON, client.get(&address).send()).await.expect("it goes on");
+        assert_eq!(answer.unwrap().status(), StatusCode::UNAUTHORIZED);
+    }
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn the_listener_ends_with_the_cloud_though_somebody_holds_a_line_to_it() {
