@@ -29,7 +29,6 @@ pub(crate) enum LogFormat {
 const MAX_WAITING: usize = 20_000;
 
 /// Begins to log to standard error, until the guard is dropped, which writes what waits.
-#[must_use]
 pub(crate) fn begin(format: LogFormat) -> WorkerGuard {
     let (writer, guard) = NonBlockingBuilder::default()
         .buffered_lines_limit(MAX_WAITING)
