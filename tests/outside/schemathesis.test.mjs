@@ -154,6 +154,12 @@ deterministic = true
 [checks.positive_data_acceptance]
 expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 410, 422, "5xx"]
 
+# After ten passwords that are wrong one waits.
+[[operations]]
+include-operation-id = "change_password"
+checks.positive_data_acceptance.expected-statuses = [422, 429]
+checks.negative_data_rejection.expected-statuses = [400, 401, 405, 413, 415, 422, 429, "5xx"]
+
 [[operations]]
 include-operation-id = ["create_upload", "get_upload_offset", "append_to_upload"]
 # tus has statuses of its own: 412 for a version it does not speak, 413 beyond the announced, 460 for a checksum.
