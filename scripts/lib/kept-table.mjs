@@ -6,17 +6,17 @@ import { root } from './run.mjs';
 const [START, END] = ['<!-- rows -->', '<!-- end of rows -->'];
 
 /**
- * Puts rows into the table between `<!-- rows -->` and `<!-- end of rows -->` of a document. The first two cells say
+ * Puts rows into the table between `<!-- rows -->` and `<!-- end of rows -->` of a document. The first `named` cells say
  * which row it is: one that is there is replaced, a new one is added after the last of the same first cell.
  */
-export async function keepRows(document, header, rows) {
+export async function keepRows(document, header, rows, named = 2) {
   const file = path.join(root, document);
   const text = readFileSync(file, 'utf8');
   const [start, end] = [text.indexOf(START), text.indexOf(END)];
   if (start < 0 || end < start) throw new Error(`${document} has no place for rows.`);
   const kept = readRows(text.slice(start + START.length, end));
   for (const row of rows.map((cells) => cells.map(cell))) {
-    const same = kept.findIndex((other) => other[0] === row[0] && other[1] === row[1]);
+    const same = kept.findIndex((other) => row.slice(0, named).every((cell, at) => cell === other[at]));
     const last = kept.findLastIndex((other) => other[0] === row[0]);
     if (same >= 0) kept[same] = row;
     else if (last >= 0) kept.splice(last + 1, 0, row);
