@@ -14,9 +14,9 @@ use crate::domain::user::MAX_PASSWORD_BYTES;
 use crate::error::{ApiError, ApiResult};
 use crate::http::extract::{CurrentUser, Json};
 use crate::http::session::passwords_off;
-use crate::http::sign_in_guard::admit_after;
+use crate::http::sign_in_guard::{admit_after, note_wrong};
 use crate::state::AppState;
-use crate::store::{attempts, audit, user as users};
+use crate::store::{attempts, user as users};
 
 pub(crate) fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::new().routes(routes!(change))
@@ -49,25 +49,18 @@ async fn change(
         (users::by_email(&db, email).await?, attempts::of(&db, email).await?)
     };
     admit_after(tries, Utc::now())?;
-    let account = account.ok_or_else(wrong)?;
+    let account = account.filter(|account| account.user.id == current.user.id).ok_or_else(wrong)?;
     if !guard.verify(current_password, account.password_hash.clone()).await? {
         let now = Utc::now();
         let tx = state.store.write().await?;
-        let tries = attempts::of(&*tx, email).await?.failed_at(now);
-        attempts::note(&tx, email, tries.failed, now).await?;
         let target = format!("user:{}", current.user.id);
-        let refused = Entry::new(now, Actor::User(current.user.id), "user.password_refused", target.clone());
-        audit::append(&tx, refused).await?;
-        if tries.locked_until().is_some() {
-            let entry = Entry::new(now, Actor::System, "user.locked_out", target);
-            audit::append(&tx, entry.with("failed_attempts", tries.failed)).await?;
-        }
+        let refusal = Entry::new(now, Actor::User(current.user.id), "user.password_refused", target.clone());
+        note_wrong(&tx, email, refusal, target, now).await?;
         tx.commit().await?;
         return Err(wrong());
     }
     let User { email: own, name, .. } = current.user.clone();
-    let hashing = move || Password::check(Some(password), &own, &name);
-    let password = tokio::task::spawn_blocking(hashing).await.map_err(ApiError::internal)??;
+    let password = guard.hashing(move || Password::check(Some(password), &own, &name)).await??;
     let tx = state.store.write().await?;
     // Hashing took its time: meanwhile an admin may have set another one, which is not to be undone.
     let now_has = users::by_email(&*tx, email).await?;

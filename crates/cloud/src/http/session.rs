@@ -17,7 +17,7 @@ use crate::domain::user::{self, ACCESS_LIFE, MAX_PASSWORD_BYTES};
 use crate::error::{ApiError, ApiResult};
 use crate::http::address::ClientAddress;
 use crate::http::extract::{self, CurrentUser, Json, Path};
-use crate::http::sign_in_guard::admit_after;
+use crate::http::sign_in_guard::{admit_after, note_wrong};
 use crate::metrics;
 use crate::state::AppState;
 use crate::store::grant::Scope;
@@ -88,13 +88,8 @@ async fn sign_in(
         account => {
             let target =
                 account.map_or("user:unknown".to_owned(), |account| format!("user:{}", account.user.id));
-            let tries = tries.failed_at(now);
-            attempts::note(&tx, &email, tries.failed, now).await?;
-            audit::append(&tx, refusal(target.clone(), address, ErrorCode::InvalidCredentials, now)).await?;
-            if tries.locked_until().is_some() {
-                let entry = Entry::new(now, Actor::System, "user.locked_out", target);
-                audit::append(&tx, entry.with("failed_attempts", tries.failed)).await?;
-            }
+            let refusal = refusal(target.clone(), address, ErrorCode::InvalidCredentials, now);
+            note_wrong(&tx, &email, refusal, target, now).await?;
             tx.commit().await?;
             metrics::signed_in("password", "refused");
             return Err(wrong_credentials());

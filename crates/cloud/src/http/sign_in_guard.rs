@@ -10,10 +10,12 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use tillwatch_protocol::error::ErrorCode;
 use tokio::sync::{Mutex, Semaphore};
 
+use crate::domain::audit::{Actor, Entry};
 use crate::domain::user::{self, Attempts};
 use crate::error::{ApiError, ApiResult};
 use crate::http::address::ClientAddress;
 use crate::metrics;
+use crate::store::{WriteTx, attempts, audit};
 use crate::tokens::new_password;
 
 /// How often one may try to sign in from one network: so often at once, and so often in a minute after that.
@@ -66,10 +68,16 @@ impl SignInGuard {
 
     /// Whether a password is the hashed one.
     pub(crate) async fn verify(&self, password: String, password_hash: String) -> ApiResult<bool> {
+        self.hashing(move || user::verify_password(&password, &password_hash)).await
+    }
+
+    /// Does what hashes a password, when it is its turn.
+    pub(crate) async fn hashing<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> ApiResult<T> {
         let _permit = self.hashing.acquire().await.map_err(ApiError::internal)?;
-        tokio::task::spawn_blocking(move || user::verify_password(&password, &password_hash))
-            .await
-            .map_err(ApiError::internal)
+        tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)
     }
 }
 
@@ -79,4 +87,23 @@ pub(crate) fn admit_after(attempts: Attempts, now: DateTime<Utc>) -> ApiResult<(
     metrics::signed_in("password", "locked_out");
     let detail = "Too many wrong passwords. Wait before the next try.";
     Err(ApiError::new(ErrorCode::RateLimited, detail).retry_after(wait.to_std().unwrap_or_default()))
+}
+
+/// Counts a wrong password and writes down that it was refused, and that nobody signs in for a while if it was one
+/// too many. `target` is whom it was about.
+pub(crate) async fn note_wrong(
+    tx: &WriteTx,
+    email: &str,
+    refusal: Entry,
+    target: String,
+    now: DateTime<Utc>,
+) -> ApiResult<()> {
+    let tries = attempts::of(&**tx, email).await?.failed_at(now);
+    attempts::note(tx, email, tries.failed, now).await?;
+    audit::append(tx, refusal).await?;
+    if tries.locked_until().is_some() {
+        let entry = Entry::new(now, Actor::System, "user.locked_out", target);
+        audit::append(tx, entry.with("failed_attempts", tries.failed)).await?;
+    }
+    Ok(())
 }
