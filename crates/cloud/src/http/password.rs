@@ -62,7 +62,9 @@ async fn change(
     let User { email: own, name, .. } = current.user.clone();
     let password = guard.hashing(move || Password::check(Some(password), &own, &name)).await??;
     let tx = state.store.write().await?;
-    // Hashing took its time: meanwhile an admin may have set another one, which is not to be undone.
+    // Hashing took its time: meanwhile other nodes may have counted tries, and an admin may have set another one, which
+    // is not to be undone.
+    admit_after(attempts::of(&*tx, email).await?, Utc::now())?;
     let now_has = users::by_email(&*tx, email).await?;
     if now_has.is_none_or(|now_has| now_has.password_hash != account.password_hash) {
         return Err(wrong());

@@ -119,6 +119,10 @@ async fn sessions_outlive_new_keys() {
     let server = serve(&data, &[]).await;
     let body = json!({"refresh_token": refreshed["refresh_token"]});
     let refreshed = post(&server.url, "/sessions/refresh", body).await;
+    // By the old key this one would be known as used, and end the session.
+    let used = json!({"refresh_token": begun["refresh_token"]});
+    let refused = client.post(format!("{}/api/v1/sessions/refresh", server.url)).json(&used).send().await;
+    assert_eq!(refused.unwrap().status(), StatusCode::UNAUTHORIZED);
 
     let me = format!("{}/api/v1/me", server.url);
     let me = get(&client, &me, refreshed["access_token"].as_str().unwrap()).await;

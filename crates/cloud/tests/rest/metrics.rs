@@ -320,11 +320,10 @@ async fn the_numbers_move_with_what_happens() {
     assert_eq!(sum(&samples, "tillwatch_link_ends_total", &[]), 1.0);
 }
 
-#[tokio::test]
-async fn a_json_log_is_one_object_a_line_and_names_the_request() {
-    let dir = TempDir::new().unwrap();
+/// A process of a cloud that logs everything to a pipe, and its address.
+async fn logging(dir: &TempDir, format: &str) -> (Child, String) {
     let mut process = Command::new(env!("CARGO_BIN_EXE_tillwatch-cloud"))
-        .args(["serve", "--insecure-http", "--listen", "127.0.0.1:0", "--log-format", "json", "--data-dir"])
+        .args(["serve", "--insecure-http", "--listen", "127.0.0.1:0", "--log-format", format, "--data-dir"])
         .arg(dir.path())
         .env("RUST_LOG", "debug")
         .stdout(Stdio::piped())
@@ -334,7 +333,13 @@ async fn a_json_log_is_one_object_a_line_and_names_the_request() {
         .unwrap();
     let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
     let line = tokio::time::timeout(SOON, lines.next_line()).await.unwrap().unwrap().unwrap();
-    let base = line.strip_prefix("listening on ").unwrap();
+    (process, line.strip_prefix("listening on ").unwrap().to_owned())
+}
+
+#[tokio::test]
+async fn a_json_log_is_one_object_a_line_and_names_the_request() {
+    let dir = TempDir::new().unwrap();
+    let (mut process, base) = logging(&dir, "json").await;
     let body = json!({"email": "somebody@example.com", "password": "a secret of mine"});
     let request = Client::new().post(format!("{base}/api/v1/sessions")).header("x-request-id", "mine-1");
     let answer = request.json(&body).send().await.unwrap();
@@ -368,18 +373,8 @@ async fn a_json_log_is_one_object_a_line_and_names_the_request() {
 #[tokio::test]
 async fn a_log_that_nobody_reads_holds_up_nobody() {
     let dir = TempDir::new().unwrap();
-    let mut process = Command::new(env!("CARGO_BIN_EXE_tillwatch-cloud"))
-        .args(["serve", "--insecure-http", "--listen", "127.0.0.1:0", "--data-dir"])
-        .arg(dir.path())
-        .env("RUST_LOG", "debug")
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    let line = tokio::time::timeout(SOON, lines.next_line()).await.unwrap().unwrap().unwrap();
-    let address = format!("{}/api/v1/me", line.strip_prefix("listening on ").unwrap());
+    let (_process, base) = logging(&dir, "text").await;
+    let address = format!("{base}/api/v1/me");
     let client = Client::new();
     // Some lines each: many times what the pipe holds.
     for _ in 0..2000 {
