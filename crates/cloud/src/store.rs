@@ -38,6 +38,7 @@ pub(crate) mod counts;
 
 mod error;
 mod open;
+mod packed;
 
 use std::path::Path;
 use std::time::Instant;

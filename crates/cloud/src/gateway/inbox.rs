@@ -158,6 +158,13 @@ impl Inbox {
     }
 }
 
+/// In the order in which the database holds stores: neighbours share its pages, and each page is written once a commit.
+fn by_id<T>(told: HashMap<PosServerId, T>) -> impl Iterator<Item = (PosServerId, T)> {
+    let mut told: Vec<_> = told.into_iter().collect();
+    told.sort_unstable_by_key(|(id, _)| *id);
+    told.into_iter()
+}
+
 impl Waiting {
     /// Everything, in an order in which it can have happened: a session that asks to begin is newer than
     /// one whose end is told, and what is asked in a session is newer than what was told in it.
@@ -172,8 +179,8 @@ impl Waiting {
                 changes.push(Change::Alive { ids, pos_answers, at: Utc::now() });
             }
         }
-        changes.extend(reports.into_iter().map(|(id, reported)| Change::Report(id, reported)));
-        changes.extend(ends.into_iter().map(|(id, ended)| Change::End(id, ended)));
+        changes.extend(by_id(reports).map(|(id, reported)| Change::Report(id, reported)));
+        changes.extend(by_id(ends).map(|(id, ended)| Change::End(id, ended)));
         changes.extend(asked);
         changes
     }

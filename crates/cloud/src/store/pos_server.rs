@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use sea_orm::sea_query::{Expr, ExprTrait, Order, Query, SelectStatement};
-use sea_orm::{Condition, ConnectionTrait, EntityTrait, FromQueryResult, Iterable, QueryResult};
+use sea_orm::{Condition, ConnectionTrait, EntityTrait, FromQueryResult};
 use tillwatch_protocol::ids::{ChainId, OutletId, PosServerId};
 use tillwatch_protocol::rest::pos_server::Status;
 use tillwatch_protocol::rest::session::Permission;
@@ -59,27 +59,13 @@ pub(crate) struct Filter {
 
 /// Statuses of these POS servers, in the order of the ids.
 async fn of_ids(db: &impl ConnectionTrait, viewer: Viewer, ids: &[Uuid]) -> Result<Vec<Status>, StoreError> {
-    let mut rows = Vec::with_capacity(ids.len());
+    let mut statuses = HashMap::with_capacity(ids.len());
     for chunk in ids.chunks(CHUNK) {
-        let mut query = statuses(viewer);
+        let mut query = seen(viewer);
         query.and_where(pos(Pos::Id).is_in(chunk.iter().copied()));
-        rows.extend(db.query_all(&query).await?);
+        statuses.extend(status::of_rows(db, query).await?.into_iter().map(|status| (status.id, status)));
     }
-    let mut statuses: HashMap<PosServerId, Status> =
-        status::of_rows(db, rows).await?.into_iter().map(|status| (status.id, status)).collect();
     Ok(ids.iter().filter_map(|id| statuses.remove(&PosServerId(*id))).collect())
-}
-
-/// What the index keeps of POS servers that changed after `since`, whoever may see them.
-async fn index_rows_since(db: &impl ConnectionTrait, since: i64) -> Result<Vec<QueryResult>, StoreError> {
-    let mut query = rows();
-    query
-        .expr_as(Expr::col((outlets::Entity, outlets::Column::NameFolded)), "outlet_folded")
-        .expr_as(Expr::col((outlets::Entity, outlets::Column::CrmIdFolded)), "crm_id_folded")
-        .expr_as(Expr::col((outlets::Entity, outlets::Column::AddressFolded)), "address_folded")
-        .expr_as(Expr::col((chains::Entity, chains::Column::NameFolded)), "chain_folded")
-        .and_where(pos(Pos::Revision).gt(since));
-    Ok(db.query_all(&query).await?)
 }
 
 /// POS servers that went after `since`.
@@ -99,10 +85,9 @@ pub(crate) async fn get(
     viewer: Viewer,
     id: PosServerId,
 ) -> Result<Option<Status>, StoreError> {
-    let mut query = statuses(viewer);
+    let mut query = seen(viewer);
     query.and_where(pos(Pos::Id).eq(id.0));
-    let rows = db.query_all(&query).await?;
-    Ok(status::of_rows(db, rows).await?.pop())
+    Ok(status::of_rows(db, query).await?.pop())
 }
 
 /// The POS servers that an id or a name means.
@@ -149,13 +134,12 @@ pub(crate) async fn changed_since(
     since: i64,
     limit: u64,
 ) -> Result<Vec<Status>, StoreError> {
-    let mut query = statuses(viewer);
+    let mut query = seen(viewer);
     query
         .and_where(pos(Pos::Revision).gt(since))
         .order_by((pos_servers::Entity, Pos::Revision), Order::Asc)
         .limit(limit);
-    let rows = db.query_all(&query).await?;
-    status::of_rows(db, rows).await
+    status::of_rows(db, query).await
 }
 
 /// POS servers that went after `since`, with the revision of each.
@@ -204,31 +188,21 @@ pub(crate) async fn chain_is_visible(
     Ok(db.query_one(&query).await?.is_some())
 }
 
-/// Rows of what the viewer's statuses are made of.
-fn statuses(viewer: Viewer) -> SelectStatement {
-    let mut query = rows();
+/// POS servers that the viewer sees, with what [`joined`] adds.
+fn seen(viewer: Viewer) -> SelectStatement {
+    let mut query = joined();
     query.cond_where(visible(viewer, Permission::OutletSetup));
     query
 }
 
-/// Rows of what a status is made of. See [`status`] for the names.
-fn rows() -> SelectStatement {
-    let outlet = |column: outlets::Column| Expr::col((outlets::Entity, column));
-    let chain = |column: chains::Column| Expr::col((chains::Entity, column));
+/// POS servers with their outlets and chains; what is selected of them comes besides.
+fn joined() -> SelectStatement {
+    let outlet = Expr::col((outlets::Entity, outlets::Column::Id));
+    let chain = Expr::col((chains::Entity, chains::Column::Id));
     let mut query = Query::select();
-    for column in Pos::iter() {
-        query.column((pos_servers::Entity, column));
-    }
     query
-        .expr_as(outlet(outlets::Column::Name), "outlet_name")
-        .expr_as(outlet(outlets::Column::CrmId), "crm_id")
-        .expr_as(outlet(outlets::Column::Address), "address")
-        .expr_as(outlet(outlets::Column::TimeZone), "time_zone")
-        .expr_as(chain(chains::Column::Name), "chain_name")
-        .expr_as(chain(chains::Column::RequiredPosVersion), "required_pos_version")
-        .expr_as(chain(chains::Column::RequiredVersionKey), "required_version_key")
         .from(pos_servers::Entity)
-        .inner_join(outlets::Entity, outlet(outlets::Column::Id).equals((pos_servers::Entity, Pos::OutletId)))
-        .inner_join(chains::Entity, chain(chains::Column::Id).equals((pos_servers::Entity, Pos::ChainId)));
+        .inner_join(outlets::Entity, outlet.equals((pos_servers::Entity, Pos::OutletId)))
+        .inner_join(chains::Entity, chain.equals((pos_servers::Entity, Pos::ChainId)));
     query
 }

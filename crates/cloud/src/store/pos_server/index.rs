@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use memchr::memmem::Finder;
-use sea_orm::{ConnectionTrait, DatabaseTransaction, FromQueryResult};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, ExprTrait};
+use serde::Deserialize;
 use tillwatch_protocol::rest::pos_server::{LinkState, PosState, Status};
 use tillwatch_protocol::rest::session::Permission;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock};
@@ -22,7 +23,9 @@ use super::columns::{self, Columns, Ordered};
 use super::sort::{Key, Position, Sort, SortKey};
 use crate::domain::permission::Viewer;
 use crate::domain::pos_server::{fold, update_required};
+use crate::store::entity::{chains, outlets, pos_servers};
 use crate::store::grant::{self, Scope};
+use crate::store::packed::Packed;
 use crate::store::{Store, StoreError, revision_of, to_text};
 
 /// The rows of this process. Clones share them.
@@ -54,8 +57,8 @@ struct Row {
     texts: Box<str>,
 }
 
-/// What rows are made of, as [`super::index_rows_since`] names it.
-#[derive(Debug, FromQueryResult)]
+/// What rows are made of.
+#[derive(Debug, Deserialize)]
 struct Loaded {
     id: Uuid,
     chain_id: Uuid,
@@ -191,8 +194,7 @@ impl Rows {
             *self = Self::default();
         }
         let known = self.sorted.len();
-        for loaded in super::index_rows_since(db, since).await? {
-            let loaded = Loaded::from_query_result(&loaded, "")?;
+        for loaded in Loaded::since(db, since).await? {
             let place = self.sorted[..known].binary_search_by_key(&loaded.id, |row| row.id);
             let place = place.unwrap_or(self.sorted.len());
             self.columns.set(place, |key| loaded.key(key));
@@ -305,6 +307,29 @@ fn first(
 }
 
 impl Loaded {
+    /// POS servers that changed after a revision, whoever may see them.
+    async fn since(db: &impl ConnectionTrait, revision: i64) -> Result<Vec<Self>, StoreError> {
+        use chains::Column as Chain;
+        use outlets::Column as Outlet;
+        use pos_servers::Column as Pos;
+        let mut query = super::joined();
+        query.and_where(super::pos(Pos::Revision).gt(revision));
+        Packed::on(db)
+            .columns([Pos::Id, Pos::ChainId, Pos::OutletId, Pos::Search, Pos::NameFolded])
+            .column_as(Chain::NameFolded, "chain_folded")
+            .column_as(Outlet::NameFolded, "outlet_folded")
+            .columns([Outlet::CrmIdFolded, Outlet::AddressFolded, Outlet::TimeZone])
+            .columns([Pos::LinkState, Pos::ConnectorVersion, Pos::ConnectorVersionKey, Pos::Cause])
+            .columns([Pos::PosState, Pos::PosVersion, Pos::PosVersionKey])
+            .columns([Chain::RequiredPosVersion, Chain::RequiredVersionKey])
+            .columns([Pos::ErrorCode, Pos::ErrorMessage, Pos::LinkSince, Pos::LastSeenAt])
+            .columns([Pos::VersionUpdatedAt, Pos::ExchangeSuccessAt, Pos::ExchangeAttemptAt])
+            .columns([Pos::ErrorSince, Pos::DbCreatedAt, Pos::LastReportAt])
+            .columns([Pos::Generation, Pos::DbSizeBytes, Pos::UnsentTransactions])
+            .rows(db, query)
+            .await
+    }
+
     fn update_required(&self) -> bool {
         update_required(self.pos_version_key.as_deref(), self.required_version_key.as_deref())
     }

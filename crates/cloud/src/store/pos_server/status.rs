@@ -2,21 +2,54 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use chrono::{DateTime, Utc};
+use sea_orm::ConnectionTrait;
 use sea_orm::sea_query::{Expr, ExprTrait, Func, Order, Query, SelectStatement};
-use sea_orm::{ConnectionTrait, FromQueryResult, QueryResult};
+use serde::Deserialize;
 use tillwatch_protocol::report::ExchangeError;
 use tillwatch_protocol::rest::job::JobRef;
 use tillwatch_protocol::rest::outlet::{ChainRef, OutletRef};
-use tillwatch_protocol::rest::pos_server::{Behind, Database, Exchange, Link, Pos, Status};
+use tillwatch_protocol::rest::pos_server::{
+    Behind, Confidence, Database, Evidence, Exchange, Link, LinkState, OfflineCause, Pos, PosState, Status,
+};
 use uuid::Uuid;
 
 use crate::domain::pos_server::{highlight, update_required};
-use crate::store::entity::{chains, loyalty_changes, pos_servers};
-use crate::store::{StoreError, from_text, job};
+use crate::store::entity::{chains, loyalty_changes, outlets, pos_servers};
+use crate::store::packed::Packed;
+use crate::store::{StoreError, job};
 
-/// What the joins add to a POS server's own columns.
-#[derive(Debug, FromQueryResult)]
-struct Joined {
+/// What a status is made of.
+#[derive(Debug, Deserialize)]
+struct Row {
+    id: Uuid,
+    name: String,
+    revision: i64,
+    chain_id: Uuid,
+    outlet_id: Uuid,
+    link_state: LinkState,
+    link_since: Option<DateTime<Utc>>,
+    last_seen_at: Option<DateTime<Utc>>,
+    connector_version: Option<String>,
+    cause: Option<OfflineCause>,
+    confidence: Option<Confidence>,
+    evidence: Vec<Evidence>,
+    pos_state: PosState,
+    pos_version: Option<String>,
+    pos_version_key: Option<String>,
+    version_updated_at: Option<DateTime<Utc>>,
+    exchange_success_at: Option<DateTime<Utc>>,
+    exchange_attempt_at: Option<DateTime<Utc>>,
+    error_code: Option<String>,
+    error_message: Option<String>,
+    error_since: Option<DateTime<Utc>>,
+    error_failures: Option<i64>,
+    cursor: i64,
+    generation: Option<i64>,
+    db_created_at: Option<DateTime<Utc>>,
+    db_size_bytes: Option<i64>,
+    unsent_transactions: Option<i64>,
+    last_report_at: Option<DateTime<Utc>>,
     outlet_name: String,
     crm_id: String,
     address: String,
@@ -26,21 +59,38 @@ struct Joined {
     required_version_key: Option<String>,
 }
 
-/// Whole statuses of rows, in the same order.
+/// The columns of a [`Row`].
+fn columns(db: &impl ConnectionTrait) -> Packed {
+    use chains::Column as Chain;
+    use outlets::Column as Outlet;
+    use pos_servers::Column as Pos;
+    Packed::on(db)
+        .columns([Pos::Id, Pos::Name, Pos::Revision, Pos::ChainId, Pos::OutletId])
+        .columns([Pos::LinkState, Pos::LinkSince, Pos::LastSeenAt, Pos::ConnectorVersion])
+        .columns([Pos::Cause, Pos::Confidence, Pos::Evidence])
+        .columns([Pos::PosState, Pos::PosVersion, Pos::PosVersionKey, Pos::VersionUpdatedAt])
+        .columns([Pos::ExchangeSuccessAt, Pos::ExchangeAttemptAt])
+        .columns([Pos::ErrorCode, Pos::ErrorMessage, Pos::ErrorSince, Pos::ErrorFailures])
+        .columns([Pos::Cursor, Pos::Generation, Pos::DbCreatedAt, Pos::DbSizeBytes])
+        .columns([Pos::UnsentTransactions, Pos::LastReportAt])
+        .column_as(Outlet::Name, "outlet_name")
+        .columns([Outlet::CrmId, Outlet::Address, Outlet::TimeZone])
+        .column_as(Chain::Name, "chain_name")
+        .columns([Chain::RequiredPosVersion, Chain::RequiredVersionKey])
+}
+
+/// Whole statuses of the rows of a query over [`super::joined`], in its order.
 pub(super) async fn of_rows(
     db: &impl ConnectionTrait,
-    rows: Vec<QueryResult>,
+    query: SelectStatement,
 ) -> Result<Vec<Status>, StoreError> {
-    let rows: Vec<(pos_servers::Model, Joined)> = rows
-        .iter()
-        .map(|row| Ok((pos_servers::Model::from_query_result(row, "")?, Joined::from_query_result(row, "")?)))
-        .collect::<Result<_, StoreError>>()?;
-    let ids: Vec<Uuid> = rows.iter().map(|(row, _)| row.id).collect();
+    let rows: Vec<Row> = columns(db).rows(db, query).await?;
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
     let mut active = job::active(db, &ids).await?;
     let mut behind: HashMap<(Uuid, i64), Behind> = HashMap::new();
-    let heads = heads(db, rows.iter().map(|(row, _)| row.chain_id).collect()).await?;
+    let heads = heads(db, rows.iter().map(|row| row.chain_id).collect()).await?;
     let mut statuses = Vec::with_capacity(rows.len());
-    for (row, joined) in rows {
+    for row in rows {
         let position = (row.chain_id, row.cursor);
         let head = heads.get(&row.chain_id).copied().flatten();
         let at_head = head.is_none_or(|head| row.cursor >= head);
@@ -50,7 +100,7 @@ pub(super) async fn of_rows(
             None => behind.entry(position).or_insert(behind_of(db, row.chain_id, row.cursor).await?).clone(),
         };
         let jobs = active.remove(&row.id).unwrap_or_default();
-        statuses.push(status(row, joined, behind, jobs)?);
+        statuses.push(status(row, behind, jobs));
     }
     Ok(statuses)
 }
@@ -100,14 +150,9 @@ async fn behind_of(db: &impl ConnectionTrait, chain: Uuid, cursor: i64) -> Resul
     Ok(Behind { changes: changes.unsigned_abs(), oldest_at: row.try_get("", "oldest_at")? })
 }
 
-fn status(
-    row: pos_servers::Model,
-    joined: Joined,
-    behind: Behind,
-    active_jobs: Vec<JobRef>,
-) -> Result<Status, StoreError> {
+fn status(row: Row, behind: Behind, active_jobs: Vec<JobRef>) -> Status {
     let update_required =
-        update_required(row.pos_version_key.as_deref(), joined.required_version_key.as_deref());
+        update_required(row.pos_version_key.as_deref(), row.required_version_key.as_deref());
     let error = match (row.error_code, row.error_since) {
         (Some(code), Some(since)) => Some(ExchangeError {
             code,
@@ -117,33 +162,32 @@ fn status(
         }),
         _ => None,
     };
-    Ok(Status {
+    Status {
         id: row.id.into(),
         name: row.name,
         revision: row.revision,
-        chain: ChainRef { id: row.chain_id.into(), name: joined.chain_name },
+        chain: ChainRef { id: row.chain_id.into(), name: row.chain_name },
         outlet: OutletRef {
             id: row.outlet_id.into(),
-            name: joined.outlet_name,
-            crm_id: joined.crm_id,
-            address: joined.address,
-            time_zone: joined.time_zone,
+            name: row.outlet_name,
+            crm_id: row.crm_id,
+            address: row.address,
+            time_zone: row.time_zone,
         },
         link: Link {
-            state: from_text(&row.link_state)?,
+            state: row.link_state,
             since: row.link_since,
             last_seen_at: row.last_seen_at,
             connector_version: row.connector_version,
-            cause: row.cause.as_deref().map(from_text).transpose()?,
-            confidence: row.confidence.as_deref().map(from_text).transpose()?,
-            evidence: serde_json::from_value(row.evidence)
-                .map_err(|_| StoreError::Damaged("evidence".into()))?,
+            cause: row.cause,
+            confidence: row.confidence,
+            evidence: row.evidence,
         },
         pos: Pos {
-            state: from_text(&row.pos_state)?,
+            state: row.pos_state,
             version: row.pos_version,
             version_updated_at: row.version_updated_at,
-            required_version: joined.required_pos_version,
+            required_version: row.required_pos_version,
             update_required,
         },
         highlight: highlight(error.is_some(), update_required),
@@ -161,5 +205,5 @@ fn status(
         },
         last_report_at: row.last_report_at,
         active_jobs,
-    })
+    }
 }

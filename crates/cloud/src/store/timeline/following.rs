@@ -1,9 +1,11 @@
 //! Statuses before and after a write.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QuerySelect};
+use sea_orm::ConnectionTrait;
+use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use serde::Deserialize;
 use serde_json::Value;
 use tillwatch_protocol::ids::PosServerId;
 use tillwatch_protocol::report::ExchangeError;
@@ -12,12 +14,13 @@ use uuid::Uuid;
 use super::{CHUNK, append};
 use crate::domain::timeline::{Facts, told};
 use crate::store::entity::pos_servers::{self, Column};
+use crate::store::packed::Packed;
 use crate::store::{StoreError, from_text};
 
 /// Stores about to be written to, as they are before.
 #[derive(Debug)]
 pub(crate) struct Following {
-    before: HashMap<Uuid, Facts>,
+    before: BTreeMap<Uuid, Facts>,
 }
 
 impl Following {
@@ -31,6 +34,7 @@ impl Following {
 
     /// Reads what is known after it, in the same transaction, and adds what changed to the timelines.
     pub(crate) async fn end<C: ConnectionTrait>(self, tx: &C, now: DateTime<Utc>) -> Result<(), StoreError> {
+        // In the order in which the database holds them.
         let ids: Vec<Uuid> = self.before.keys().copied().collect();
         let after = facts(tx, &ids).await?;
         let mut entries = Vec::new();
@@ -43,7 +47,7 @@ impl Following {
 }
 
 /// The columns of [`Facts`].
-#[derive(Debug, FromQueryResult)]
+#[derive(Debug, Deserialize)]
 struct Row {
     id: Uuid,
     link_state: String,
@@ -60,17 +64,16 @@ struct Row {
     generation: Option<i64>,
 }
 
-async fn facts<C: ConnectionTrait>(tx: &C, ids: &[Uuid]) -> Result<HashMap<Uuid, Facts>, StoreError> {
-    let mut facts = HashMap::with_capacity(ids.len());
+async fn facts<C: ConnectionTrait>(tx: &C, ids: &[Uuid]) -> Result<BTreeMap<Uuid, Facts>, StoreError> {
+    let mut facts = BTreeMap::new();
     for chunk in ids.chunks(CHUNK) {
-        let rows = pos_servers::Entity::find()
-            .select_only()
+        let mut query = Query::select();
+        query.from(pos_servers::Entity).and_where(Expr::col(Column::Id).is_in(chunk.iter().copied()));
+        let rows: Vec<Row> = Packed::on(tx)
             .columns([Column::Id, Column::LinkState, Column::LinkSince, Column::Cause, Column::Confidence])
             .columns([Column::Evidence, Column::PosState, Column::PosVersion, Column::ConnectorVersion])
             .columns([Column::ErrorCode, Column::ErrorMessage, Column::ErrorSince, Column::Generation])
-            .filter(Column::Id.is_in(chunk.iter().copied()))
-            .into_model::<Row>()
-            .all(tx)
+            .rows(tx, query)
             .await?;
         for row in rows {
             let id = row.id;
