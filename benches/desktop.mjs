@@ -102,6 +102,14 @@ function rows({ starts, keystrokes, sorts, scrolling, live, memory }, stores) {
       target: target.atMostLonger(0.002),
     }),
     row({
+      name: name('scroll, up to 20 rows a frame, p99 frame'),
+      unit: 's',
+      ours: quantile(lengths(frames.ours), 0.99),
+      peerName: 'a page of stripes, scrolled',
+      peer: quantile(lengths(frames.striped), 0.99),
+      target: target.atMostLonger(0.002),
+    }),
+    row({
       name: name('scroll, frames with blank rows'),
       unit: 'frames',
       ours: frames.ours.reduce((sum, { blank }) => sum + blank, 0),

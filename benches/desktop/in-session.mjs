@@ -360,7 +360,15 @@ async function sorts({ ours, peer }, statuses) {
 
 async function scrolling({ ours, empty }) {
   const steady = async (count) => {
-    const { scroller, rowHeight } = side;
+    const striped = () => {
+      const scroller = document.createElement('div');
+      scroller.style.cssText = 'position: fixed; inset: 0; overflow: auto';
+      const stripes = 'repeating-linear-gradient(#fff 0 29px, #ccc 29px 30px)';
+      scroller.innerHTML = `<div style="height: 3000000px; background: ${stripes}"></div>`;
+      document.body.append(scroller);
+      return { scroller, rowHeight: 30, isFilled: () => true, end: () => scroller.remove() };
+    };
+    const { scroller, rowHeight, isFilled, end } = window.side ?? striped();
     scroller.scrollTop = 0;
     // From one row a frame to twenty and back again.
     const by = (n) => 1 + Math.round(9.5 * (1 - Math.cos(n / 40)));
@@ -369,8 +377,9 @@ async function scrolling({ ours, empty }) {
       (n) => {
         scroller.scrollTop += by(n) * rowHeight;
       },
-      () => (side.isFilled() ? undefined : 1),
+      () => (isFilled() ? undefined : 1),
     );
+    end?.();
     return { lengths, blank: found.length };
   };
   const jumps = async () => {
@@ -390,9 +399,12 @@ async function scrolling({ ours, empty }) {
     }
     return times;
   };
-  const frames = await interleaved({ ours, empty }, (window) =>
-    window === ours ? inPage(window, steady, 400) : inPage(window, async (count) => bench.frames(count), 400),
-  );
+  const sides = {
+    ours: () => inPage(ours, steady, 400),
+    empty: () => inPage(empty, async (count) => bench.frames(count), 400),
+    striped: () => inPage(empty, steady, 400),
+  };
+  const frames = await interleaved(sides, (measure) => measure());
   doing = 'jumps';
   return { frames, jumps: await inPage(ours, jumps) };
 }

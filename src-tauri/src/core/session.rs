@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use thread_priority::{ThreadPriority, set_current_thread_priority};
 use tillwatch_protocol::error::ErrorCode;
 use tillwatch_protocol::ids::UserId;
 use tillwatch_protocol::rest::session::{ChangePassword, Me, Permission, Tokens};
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -72,9 +74,12 @@ impl Core {
         // Beside the making of the window. Nobody comes to the rows before they are read, lest older ones take their place.
         let (locking, locked) = std::sync::mpsc::channel();
         let (begun, me) = oneshot::channel();
-        let (core, of) = (Arc::clone(self), profile.clone());
+        let (ended, read) = oneshot::channel();
+        let (core, of, runtime) = (Arc::clone(self), profile.clone(), Handle::current());
         self.kept.send_replace(KeptRows::Unread);
-        let reading = tokio::task::spawn_blocking(move || {
+        // A thread of its own, as none gets back the priority that it gave away.
+        std::thread::spawn(move || {
+            let _runtime = runtime.enter();
             let mut fleet = core.fleet();
             let _ = locking.send(());
             core.adopt_cache(&of);
@@ -84,15 +89,20 @@ impl Core {
                     let summary = screen.summary.clone();
                     core.kept.send_replace(KeptRows::Screen(Arc::new(screen)));
                     core.emit(AppEvent::Grid { summary, changes: None, cursor: None });
+                    // The webview needs the cores more than the rows that nobody sees yet.
+                    if let Err(error) = set_current_thread_priority(ThreadPriority::Min) {
+                        tracing::info!(?error, "the rows are read at the usual priority");
+                    }
                 }
                 let _ = begun.send(head.me.clone());
             });
+            let _ = ended.send(());
         });
         let _ = locked.recv();
         let core = Arc::clone(self);
         tokio::spawn(async move {
-            if let Err(error) = reading.await {
-                tracing::error!(%error, "reading the cache failed");
+            if read.await.is_err() {
+                tracing::error!("reading the cache failed");
             }
             core.kept.send_replace(KeptRows::Read);
         });

@@ -11,6 +11,7 @@ export const viewerZone = new Intl.DateTimeFormat().resolvedOptions().timeZone;
 
 const relatives = new Map<string, Intl.RelativeTimeFormat>();
 const absolutes = new Map<string, Intl.DateTimeFormat>();
+const durations = new Map<string, Intl.NumberFormat>();
 
 function relativeFormat(): Intl.RelativeTimeFormat {
   const locale = getLocale();
@@ -34,6 +35,17 @@ function absoluteFormat(
     const locale = getLocale() === 'en' ? 'en-GB' : getLocale();
     found = new Intl.DateTimeFormat(locale, { timeZone: zone, ...options });
     absolutes.set(key, found);
+  }
+  return found;
+}
+
+function durationFormat(unit: string): Intl.NumberFormat {
+  const key = `${getLocale()} ${unit}`;
+  let found = durations.get(key);
+  if (!found) {
+    const options = { style: 'unit', unit, unitDisplay: 'short', maximumFractionDigits: 0 } as const;
+    found = new Intl.NumberFormat(getLocale(), options);
+    durations.set(key, found);
   }
   return found;
 }
@@ -117,11 +129,7 @@ export function duration(milliseconds: number): string {
       : milliseconds < day
         ? [milliseconds / hour, 'hour']
         : [milliseconds / day, 'day'];
-  const format = new Intl.NumberFormat(getLocale(), {
-    style: 'unit',
-    unit: unit as string,
-    unitDisplay: 'short',
-    maximumFractionDigits: 0,
-  });
-  return format.format(Math.max(0, Math.trunc(value as number))).replace('.', '');
+  return durationFormat(unit as string)
+    .format(Math.max(0, Math.trunc(value as number)))
+    .replace('.', '');
 }

@@ -31,6 +31,9 @@ import { Views } from './views.svelte';
 
 export const [getApp, setApp] = createContext<App>();
 
+/** How long the window stays empty at the start for the first rows' sake, in ms: they are there in some. */
+const ROWS_PATIENCE = 250;
+
 export type OpenDialog =
   | { kind: 'logs'; rows: Row[] }
   | { kind: 'reset'; row: Row }
@@ -126,13 +129,15 @@ export class App {
       this.backend.session(),
       this.backend.appInfo(),
       this.backend.profiles(),
+      subscribed,
     ]);
     this.profiles = profiles;
     this.settings = settings;
     this.columns = mergeColumns(settings.columns);
     this.info = info;
+    // The grid is laid out and painted once, with its rows, if they come soon.
+    await Promise.race([this.grid.settled, new Promise((resolve) => setTimeout(resolve, ROWS_PATIENCE))]);
     this.session = this.toldSession ?? session;
-    await subscribed;
     if (this.session.state !== 'signed_out') await this.load();
   }
 

@@ -4,10 +4,13 @@ import type { Backend, Cursor, GridChanges, GridSummary, Row, SelectOp } from '.
 import { MARKED_MILLISECONDS, Marker, noMarks, type Marks } from './marks';
 import { noRows, takeChanges, takeWindow, type Rows } from './rows';
 
-const KEPT_ROWS = 600;
+const KEPT_ROWS = 800;
 /** Rows read beyond what is on screen, and how near to their end more are read. */
 const AHEAD = 64;
 const NEAR = 24;
+/** The same in steps of scrolling at the present pace: what comes on screen while more is read. */
+const STEPS_AHEAD = 16;
+const STEPS_NEAR = 8;
 
 /** Where the keyboard is: row -1 is the header. */
 export interface Active {
@@ -37,12 +40,16 @@ export class Grid {
   failure = $state.raw<unknown>(null);
   /** Resolves when the core knows of every choice made so far. */
   chosen: Promise<void> = Promise.resolve();
+  /** Resolves when the rows that were last asked for are here, or could not be read. */
+  settled: Promise<void> = Promise.resolve();
   /** The store that the core knows the keyboard to be at. */
   private cursor: string | null = null;
   private rows = $state.raw<Rows>(noRows);
   private version = -1;
   private wanted: { offset: number; limit: number } | null = null;
   private last = { offset: 0, limit: 60 };
+  /** How many rows the last step of scrolling went, down or, below 0, up. */
+  private pace = 0;
   private running = false;
   private readonly marker = new Marker();
   private unmarking: ReturnType<typeof setTimeout> | undefined;
@@ -94,16 +101,26 @@ export class Grid {
 
   /** Makes sure that these rows are here, soon. */
   show(offset: number, limit: number): void {
-    this.last = { offset, limit };
-    if (this.version === this.summary.version) {
-      let missing = false;
-      const end = Math.min(offset + limit + NEAR, this.summary.matching);
-      for (let index = Math.max(0, offset - NEAR); index < end && !missing; index += 1) {
-        missing = !this.rows.has(index);
-      }
-      if (!missing) return;
+    if (offset !== this.last.offset) {
+      const step = offset - this.last.offset;
+      // Who jumps goes nowhere in particular.
+      this.pace = Math.abs(step) > limit ? 0 : step;
     }
-    this.wantAround();
+    this.last = { offset, limit };
+    if (!this.hasLast()) this.wantAround();
+  }
+
+  /** Whether these rows, as far as there are so many, are here as the core last told of them. */
+  has(offset: number, limit: number): boolean {
+    if (this.version !== this.summary.version) return false;
+    const end = Math.min(offset + limit, this.summary.matching);
+    for (let index = offset; index < end; index += 1) if (!this.rows.has(index)) return false;
+    return true;
+  }
+
+  private hasLast(): boolean {
+    const { offset, limit } = this.reach(NEAR, STEPS_NEAR);
+    return this.has(offset, limit);
   }
 
   /** Choices take effect in the order in which they were made. */
@@ -144,14 +161,16 @@ export class Grid {
   }
 
   private wantAround(): void {
-    this.wanted = this.around();
-    if (!this.running) void this.run();
+    this.wanted = this.reach(AHEAD, STEPS_AHEAD);
+    if (!this.running) this.settled = this.run();
   }
 
-  /** What is on screen, and some more. */
-  private around(): { offset: number; limit: number } {
-    const offset = Math.max(0, this.last.offset - AHEAD);
-    return { offset, limit: this.last.offset + this.last.limit + AHEAD - offset };
+  /** What is on screen, so many rows on either side, and what so many steps of scrolling bring. */
+  private reach(rows: number, steps: number): { offset: number; limit: number } {
+    const { offset, limit } = this.last;
+    const way = this.pace * steps;
+    const start = Math.max(0, offset - rows + Math.min(0, way));
+    return { offset: start, limit: offset + limit + rows + Math.max(0, way) - start };
   }
 
   private async run(): Promise<void> {
@@ -163,7 +182,7 @@ export class Grid {
         const window = await this.backend.gridWindow(offset, limit);
         if (window.version < this.version) {
           // Changes overtook it, which it does not hold.
-          this.wanted ??= this.around();
+          this.wanted ??= this.reach(AHEAD, STEPS_AHEAD);
           continue;
         }
         const fresh = window.version !== this.version || this.rows.size > KEPT_ROWS;
@@ -171,7 +190,9 @@ export class Grid {
         this.rows = takeWindow(this.rows, window, fresh);
         this.failure = null;
         // Rows that changed meanwhile came before this did.
-        if (this.version < this.summary.version) this.wanted ??= this.around();
+        if (this.version < this.summary.version) this.wanted ??= this.reach(AHEAD, STEPS_AHEAD);
+        // What was wanted while they were on their way may have come with them.
+        else if (this.hasLast()) this.wanted = null;
         this.tellCursor();
       } catch (thrown) {
         this.failure = thrown;

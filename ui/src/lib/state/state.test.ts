@@ -135,6 +135,37 @@ describe('the grid', () => {
     expect(windows).toHaveLength(read);
   });
 
+  test('asks once for what came with what was asked before', async () => {
+    const { grid, windows } = shown();
+    grid.update(summary(1, 1000));
+    grid.show(0, 10);
+    windows[0]?.answer(1);
+    await grid.settled;
+    expect(windows).toHaveLength(1);
+    expect([grid.has(0, 10), grid.has(900, 10)]).toEqual([true, false]);
+  });
+
+  test('reads the further ahead the faster it is scrolled, and nowhere in particular after a jump', async () => {
+    const { grid, windows } = shown();
+    grid.update(summary(1, 100_000));
+    windows[0]?.answer(1);
+    await settled();
+    const read = async (offset: number) => {
+      const before = windows.length;
+      grid.show(offset, 40);
+      windows.at(-1)?.answer(1);
+      await settled();
+      const last = windows.at(-1);
+      if (!last || windows.length === before) return null;
+      return [offset - last.offset, last.offset + last.limit - offset - 40];
+    };
+    expect(await read(5000)).toEqual([64, 64]);
+    expect(await read(5020), 'what is near would be passed while it is read').toEqual([64, 64 + 16 * 20]);
+    expect(await read(5040), 'it was read').toBe(null);
+    expect(await read(5010)).toEqual([64 + 16 * 30, 64]);
+    expect(await read(80_000)).toEqual([64, 64]);
+  });
+
   test('reads again when the core says that the rows are others', async () => {
     const { grid, windows } = shown();
     grid.update(summary(1, 1000));
