@@ -11,7 +11,7 @@ use tillwatch_simulation::Seeds;
 use tracing_subscriber::EnvFilter;
 
 /// How many worlds there are in `npm test`.
-const TESTED: u64 = 150;
+const TESTED: u64 = 500;
 /// How many in `npm run soak`.
 const SOAKED: u64 = 10_000;
 /// How many are alive at a time for each core: each waits for its database most of the time.

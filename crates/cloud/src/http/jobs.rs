@@ -60,12 +60,9 @@ async fn start(
     Json(request): Json<JobRequest>,
 ) -> ApiResult<(StatusCode, axum::Json<Job>)> {
     let kind = request.spec.kind();
-    {
-        let db = state.store.read().await?;
-        let pos_server =
-            store::job::visible_pos_server(&db, user.viewer(), id).await?.ok_or_else(ApiError::not_found)?;
-        demand(&db, user.viewer(), kind, &pos_server).await?;
-    }
+    let db = state.store.lone();
+    let pos_server = store::job::visible_pos_server(db, user.viewer(), id).await?;
+    demand(db, user.viewer(), kind, &pos_server.ok_or_else(ApiError::not_found)?).await?;
     let now = Utc::now();
     let expires_at = job::validate(&request, now).map_err(invalid)?;
     let idempotency = idempotency(&headers, id, &request)?;
