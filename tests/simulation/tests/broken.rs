@@ -61,6 +61,10 @@ const RULES: &[Rule] = &[
     },
 ];
 
+/// What cargo wants of the workspace.
+const WORKSPACE: [&str; 7] =
+    ["Cargo.toml", "Cargo.lock", "clippy.toml", "crates", "src-tauri", "tests/fuzz", "tests/simulation"];
+
 /// How many seeds are tried until one fails.
 const SEEDS: &str = "300";
 
@@ -71,12 +75,18 @@ fn each_rule_that_is_broken_is_found() {
         let text = fs::read_to_string(root.join(rule.file)).unwrap();
         assert_eq!(text.matches(rule.kept).count(), 1, "{} does not say once that {}", rule.file, rule.what);
     }
+    let copy = TempDir::new().unwrap();
+    for what in WORKSPACE {
+        copy_all(&root.join(what), &copy.path().join(what));
+    }
+    let whole = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--locked", "--offline", "--format-version", "1"])
+        .current_dir(copy.path())
+        .output()
+        .unwrap();
+    assert!(whole.status.success(), "the copy lacks something: {}", String::from_utf8_lossy(&whole.stderr));
     if std::env::var_os("TILLWATCH_SOAK").is_none() {
         return;
-    }
-    let copy = TempDir::new().unwrap();
-    for what in ["Cargo.toml", "Cargo.lock", "clippy.toml", "crates", "src-tauri", "tests/simulation"] {
-        copy_all(&root.join(what), &copy.path().join(what));
     }
     let missed: Vec<_> =
         RULES.iter().filter(|rule| !is_found(rule, copy.path())).map(|rule| rule.what).collect();
