@@ -11,6 +11,8 @@ const NEAR = 24;
 /** The same in steps of scrolling at the present pace: what comes on screen while more is read. */
 const STEPS_AHEAD = 16;
 const STEPS_NEAR = 8;
+/** How many rows they are at most: the core gives a thousand at a time, and what is on screen has to be among them. */
+const MOST_AHEAD = 400;
 
 /** Where the keyboard is: row -1 is the header. */
 export interface Active {
@@ -168,7 +170,7 @@ export class Grid {
   /** What is on screen, so many rows on either side, and what so many steps of scrolling bring. */
   private reach(rows: number, steps: number): { offset: number; limit: number } {
     const { offset, limit } = this.last;
-    const way = this.pace * steps;
+    const way = Math.max(-MOST_AHEAD, Math.min(this.pace * steps, MOST_AHEAD));
     const start = Math.max(0, offset - rows + Math.min(0, way));
     return { offset: start, limit: offset + limit + rows + Math.max(0, way) - start };
   }

@@ -162,7 +162,7 @@ describe('the grid', () => {
     expect(await read(5000)).toEqual([64, 64]);
     expect(await read(5020), 'what is near would be passed while it is read').toEqual([64, 64 + 16 * 20]);
     expect(await read(5040), 'it was read').toBe(null);
-    expect(await read(5010)).toEqual([64 + 16 * 30, 64]);
+    expect(await read(5010)).toEqual([64 + 400, 64]);
     expect(await read(80_000)).toEqual([64, 64]);
   });
 
