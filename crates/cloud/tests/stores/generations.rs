@@ -124,7 +124,9 @@ async fn a_job_that_waited_dies_with_the_database_it_was_meant_for() {
         let next = admin.started(&store, &json!({"kind": "diagnose"})).await;
         let first = line.job().await.id;
         if is_sent {
-            assert_eq!(first, waiting, "{name}");
+            // Which of the two goes out first is up to who is faster.
+            let second = line.job().await.id;
+            assert!([first, second].contains(&waiting), "{name}");
             admin.cancel(waiting).await;
             line.hear().await;
             line.say(&ConnectorFrame::JobFinished(tillwatch_protocol::link::frame::JobFinished {
