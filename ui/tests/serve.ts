@@ -1,6 +1,6 @@
 // Builds the window with its sample backend and serves it as the app would: under the same security policy.
 
-import { appendFile, copyFile, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
@@ -70,8 +70,6 @@ const scripts = {
 /** The app takes the system's font; the tests bring one, so that pictures and widths are the same everywhere. */
 async function bringFonts(folder: string): Promise<void> {
   const assets = path.join(folder, 'assets');
-  const sheet = (await readdir(assets)).find((name) => name.endsWith('.css'));
-  if (!sheet) throw new Error('the build has no style sheet');
   let css = '';
   for (const [font, family] of [
     ['inter', 'Words of the tests'],
@@ -86,7 +84,11 @@ async function bringFonts(folder: string): Promise<void> {
   }
   css +=
     ":root { --font: 'Words of the tests', sans-serif; --font-fixed: 'Code of the tests', monospace; }\n";
-  await appendFile(path.join(assets, sheet), css);
+  await writeFile(path.join(assets, 'fonts-of-the-tests.css'), css);
+  // After the sheets of the build, which say otherwise.
+  const page = path.join(folder, 'index.html');
+  const link = '<link rel="stylesheet" href="/assets/fonts-of-the-tests.css" />';
+  await writeFile(page, (await readFile(page, 'utf8')).replace('</head>', `${link}</head>`));
 }
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
