@@ -60,6 +60,15 @@ function rows({ starts, keystrokes, sorts, scrolling, live, memory }, stores) {
   const sorted = { ours: seconds(sorts.ours), peer: seconds(sorts.peer) };
   const { frames, jumps } = scrolling;
   const late = seconds(live.ours.late);
+  const scrolled = (peerName, peer) =>
+    row({
+      name: name('scroll, up to 20 rows a frame, p99 frame'),
+      unit: 's',
+      ours: quantile(lengths(frames.ours), 0.99),
+      peerName,
+      peer: quantile(lengths(peer), 0.99),
+      target: target.atMostLonger(0.002),
+    });
   return [
     row({
       name: name('start to cached grid painted, lower quartile'),
@@ -93,22 +102,8 @@ function rows({ starts, keystrokes, sorts, scrolling, live, memory }, stores) {
       peer: quantile(sorted.peer, 0.5),
       target: target.atMostPart(10),
     }),
-    row({
-      name: name('scroll, up to 20 rows a frame, p99 frame'),
-      unit: 's',
-      ours: quantile(lengths(frames.ours), 0.99),
-      peerName: 'an empty page',
-      peer: quantile(lengths(frames.empty), 0.99),
-      target: target.atMostLonger(0.002),
-    }),
-    row({
-      name: name('scroll, up to 20 rows a frame, p99 frame'),
-      unit: 's',
-      ours: quantile(lengths(frames.ours), 0.99),
-      peerName: 'a page of stripes, scrolled',
-      peer: quantile(lengths(frames.striped), 0.99),
-      target: target.atMostLonger(0.002),
-    }),
+    scrolled('an empty page', frames.empty),
+    scrolled('a page of stripes, scrolled', frames.striped),
     row({
       name: name('scroll, frames with blank rows'),
       unit: 'frames',

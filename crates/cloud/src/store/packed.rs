@@ -85,6 +85,16 @@ mod tests {
         error_message: Option<String>,
     }
 
+    /// A database with one POS server in it; gone with its folder.
+    async fn with_a_pos_server() -> (TempDir, Store, Uuid) {
+        let folder = TempDir::new().unwrap();
+        let store = Store::open(folder.path(), None).await.unwrap();
+        let file = "chain,outlet,crm_id,address,time_zone,pos_server\nPizza,Riga,1,,Europe/Riga,Main\n";
+        let made = admin::import_fleet(&store, file.as_bytes(), chrono::Utc::now()).await.unwrap();
+        let id = made[0].pos_server_id.0;
+        (folder, store, id)
+    }
+
     async fn read(store: &Store, id: Uuid) -> Result<Vec<Row>, StoreError> {
         let mut query = Query::select();
         query.from(pos_servers::Entity).and_where(Expr::col(Column::Id).eq(id));
@@ -98,11 +108,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_row_comes_as_it_was_written_whatever_it_holds() {
-        let folder = TempDir::new().unwrap();
-        let store = Store::open(folder.path(), None).await.unwrap();
-        let file = "chain,outlet,crm_id,address,time_zone,pos_server\nPizza,Riga,1,,Europe/Riga,Main\n";
-        let made = admin::import_fleet(&store, file.as_bytes(), chrono::Utc::now()).await.unwrap();
-        let id = made[0].pos_server_id.0;
+        let (_folder, store, id) = with_a_pos_server().await;
         for (text, generation) in [
             ("", None),
             (r#"'; DROP TABLE pos_servers; --"\u0041\"#, Some(i64::MAX)),
@@ -129,11 +135,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_damaged_row_is_told_of_without_what_it_holds() {
-        let folder = TempDir::new().unwrap();
-        let store = Store::open(folder.path(), None).await.unwrap();
-        let file = "chain,outlet,crm_id,address,time_zone,pos_server\nPizza,Riga,1,,Europe/Riga,Main\n";
-        let made = admin::import_fleet(&store, file.as_bytes(), chrono::Utc::now()).await.unwrap();
-        let id = made[0].pos_server_id.0;
+        let (_folder, store, id) = with_a_pos_server().await;
         let tx = store.write().await.unwrap();
         let nonsense =
             pos_servers::Entity::update_many().col_expr(Column::Generation, Expr::val("told by a store"));

@@ -20,6 +20,7 @@ use crate::store::{StoreError, from_text};
 /// Stores about to be written to, as they are before.
 #[derive(Debug)]
 pub(crate) struct Following {
+    /// In the order in which the database holds stores: their entries lie on fewer pages then.
     before: BTreeMap<Uuid, Facts>,
 }
 
@@ -34,7 +35,6 @@ impl Following {
 
     /// Reads what is known after it, in the same transaction, and adds what changed to the timelines.
     pub(crate) async fn end<C: ConnectionTrait>(self, tx: &C, now: DateTime<Utc>) -> Result<(), StoreError> {
-        // In the order in which the database holds them.
         let ids: Vec<Uuid> = self.before.keys().copied().collect();
         let after = facts(tx, &ids).await?;
         let mut entries = Vec::new();
