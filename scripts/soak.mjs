@@ -52,7 +52,7 @@ const stories = [
     test: 'no_job_is_lost_or_done_twice_whatever_breaks',
   },
   {
-    area: 'simulation',
+    area: 'rules',
     what: 'six rules broken on purpose, each found by some world',
     suite: 'broken',
     test: 'each_rule_that_is_broken_is_found',

@@ -1,5 +1,5 @@
 //! Whether the simulation finds what it is for: rules of the programs are broken one by one, and each time some seed must
-//! fail. `npm run soak -- simulation` does so; `npm test` only sees to it that the rules are where they are said to be.
+//! fail. `npm run soak -- rules` does so; `npm test` only sees to it that the rules are where they are said to be.
 
 #![expect(clippy::unwrap_used, reason = "a test that meets what it did not expect has failed")]
 #![expect(clippy::print_stdout, reason = "by what each rule was found is worth reading")]
