@@ -63,6 +63,11 @@ const stories = [
     file: 'tests/whole/kills.test.mjs',
   },
   {
+    area: 'cluster',
+    what: 'three nodes: one killed, Postgres restarted, NATS emptied, 20 times each, amid jobs',
+    file: 'tests/whole/cluster.test.mjs',
+  },
+  {
     area: 'network',
     what: '100 links that go dead without a word',
     file: 'tests/network/line.test.mjs',

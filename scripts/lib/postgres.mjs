@@ -5,8 +5,9 @@ import path from 'node:path';
 import { start } from './run.mjs';
 
 /**
- * Starts it with a configuration, and waits until it answers. Gives its address and `stop`, which ends it at once. The
- * folder must be one of ours, as its database's owner has to be let in.
+ * Starts it with a configuration, and waits until it answers. Gives its address, `stop`, which ends it at once, and
+ * `restart`, after which it has what it had committed. The folder must be one of ours, as its database's owner has to be
+ * let in.
  */
 export async function startPostgres(folder, configuration) {
   const versions = '/usr/lib/postgresql';
@@ -35,22 +36,28 @@ export async function startPostgres(folder, configuration) {
   if (made.status !== 0) throw new Error(`initdb: ${made.stderr}`);
   const own = `\nlisten_addresses = ''\nunix_socket_directories = '${data}'\n`;
   writeFileSync(path.join(data, 'conf'), configuration + own, { mode: 0o644 });
-  const { child } = await start(
-    as[0],
-    [...as.slice(1), bin('postgres'), '-D', data, `-c`, `config_file=${path.join(data, 'conf')}`],
-    { name: 'postgres' },
-  );
-  const stop = async () => {
+  const answers = () => spawnSync(bin('pg_isready'), ['--quiet', `--host=${data}`]).status === 0;
+  const begin = async () => {
+    const command = [bin('postgres'), '-D', data, '-c', `config_file=${path.join(data, 'conf')}`];
+    const { child } = await start(as[0], [...as.slice(1), ...command], { name: 'postgres' });
+    for (const deadline = Date.now() + 30_000; !answers();) {
+      if (Date.now() > deadline || child.exitCode !== null) {
+        await end(child);
+        throw new Error(`Postgres does not start: ${child.output()}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    return child;
+  };
+  const end = async (child) => {
     child.kill('SIGQUIT');
     await child.exited;
   };
-  const answers = () => spawnSync(bin('pg_isready'), ['--quiet', `--host=${data}`]).status === 0;
-  for (const deadline = Date.now() + 30_000; !answers();) {
-    if (Date.now() > deadline || child.exitCode !== null) {
-      await stop();
-      throw new Error(`Postgres does not start: ${child.output()}`);
-    }
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  return { url: `postgres://tillwatch@localhost/postgres?host=${data}`, stop };
+  let child = await begin();
+  const stop = () => end(child);
+  const restart = async () => {
+    await stop();
+    child = await begin();
+  };
+  return { url: `postgres://tillwatch@localhost/postgres?host=${data}`, stop, restart };
 }

@@ -39,23 +39,32 @@ const listens = (port) =>
     socket.once('connect', () => socket.destroy());
   });
 
-/** Postgres in a folder of the test; gives its address. */
+/** Postgres in a folder of the test; gives its address and `restart`. */
 export async function postgres(t, folder) {
   const configuration = rendered('postgresql.conf', [["'1GB'", "'32MB'"]]);
-  const { url, stop } = await startPostgres(folder, configuration);
+  const { url, stop, restart } = await startPostgres(folder, configuration);
   atEnd(t, stop);
-  return url;
+  return { url, restart };
 }
 
-/** A NATS server; gives its address. */
+/** A NATS server; gives its address and `restart`, which kills it: what it held is gone. */
 export async function nats(t, folder, port) {
   const file = path.join(folder, 'nats.conf');
   writeFileSync(file, rendered('nats.conf', [['10.0.0.22:4222', `127.0.0.1:${port}`]]));
   const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin`, NATS_PASSWORD: 'of-this-test' };
-  const { child } = await start('nats-server', ['-c', file], { env });
+  const begin = async () => {
+    const { child } = await start('nats-server', ['-c', file], { env });
+    await until(`NATS starts: ${child.output()}`, () => listens(port));
+    return child;
+  };
+  let child = await begin();
   atEnd(t, () => stop(child));
-  await until(`NATS starts: ${child.output()}`, () => listens(port));
-  return `nats://tillwatch:of-this-test@127.0.0.1:${port}`;
+  const restart = async () => {
+    child.kill('SIGKILL');
+    await child.exited;
+    child = await begin();
+  };
+  return { url: `nats://tillwatch:of-this-test@127.0.0.1:${port}`, restart };
 }
 
 /** A server that speaks S3, over a folder; gives the variables by which nodes find it, and where its bucket is. */
