@@ -1,5 +1,6 @@
 //! Any files, any period, any limit: what is in the archive is what a plain filter gives, and of that the newest.
 
+use std::cell::Cell;
 use std::fmt::Write;
 
 use chrono::DateTime;
@@ -44,15 +45,17 @@ fn entries(log: &Log, number: usize) -> Vec<(i64, String)> {
     all
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: if soaks() { 5000 } else { 48 }, failure_persistence: None, ..ProptestConfig::default() })]
-    #[test]
-    fn the_archive_holds_the_newest_of_the_period(
+#[test]
+fn the_archive_holds_the_newest_of_the_period() {
+    let cases = if soaks() { 5000 } else { 48 };
+    let (whole, cut) = (Cell::new(0), Cell::new(0));
+    let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(
         logs in prop::collection::vec(log(), 1..5),
         from in 0_i64..40_000,
         length in 1_i64..60_000,
         max_bytes in 64_u64 << 10..256 << 10,
-    ) {
+    )| {
         let mut store = Store::new();
         store.max_bytes = max_bytes;
         let mut written = Vec::new();
@@ -81,6 +84,7 @@ proptest! {
         let found: Vec<(&str, String)> = archive.names().iter().map(|name| (*name, archive.text(name))).collect();
         if !archive.collected.truncated {
             prop_assert_eq!(found, wanted(i64::MIN));
+            whole.set(whole.get() + 1);
             return Ok(());
         }
         // All entries after the oldest one's second are there, and of that second some.
@@ -95,5 +99,11 @@ proptest! {
         // It was too much indeed, and the room is used.
         let size: u64 = archive.collected.parts.iter().map(|part| part.size_bytes).sum();
         prop_assert!(size * 10 > max_bytes * 7, "{} of {}", size, max_bytes);
-    }
+        cut.set(cut.get() + 1);
+    });
+    println!(
+        "counted: {} archives as the filter gives them, {} of too much with the newest",
+        whole.get(),
+        cut.get()
+    );
 }
