@@ -1,6 +1,7 @@
 // Three nodes behind HAProxy, over Postgres, NATS and S3, configured by the files of deploy/cluster: in the middle of jobs a
 // node is killed, Postgres goes down, NATS loses everything; then a node is told to stop while requests go on.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { createHash, randomBytes, randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -9,7 +10,16 @@ import { cloudCommand, importFleet, request, signIn, startCloud } from '../../sc
 import { freePorts } from '../../scripts/lib/ports.mjs';
 import { start, stop } from '../../scripts/lib/run.mjs';
 import { atEnd } from '../lib/at-end.mjs';
-import { haproxy, nats, nodeConfig, postgres, s3, until } from '../lib/cluster.mjs';
+import {
+  certificates,
+  haproxy,
+  nats,
+  nodeConfig,
+  nodeEnvironment,
+  postgres,
+  s3,
+  until,
+} from '../lib/cluster.mjs';
 import { fleet, importLine, program, temporaryFolder } from '../lib/scene.mjs';
 
 const STORES = 9;
@@ -24,7 +34,7 @@ test('a cloud of three nodes loses one and stops another', { skip }, async (t) =
   const dataDir = path.join(folder, 'cloud');
   mkdirSync(dataDir);
   const cloudProgram = program('tillwatch-cloud');
-  const [natsPort, publicPort, ...nodePorts] = await freePorts(5);
+  const [postgresPort, natsPort, publicPort, ...nodePorts] = await freePorts(6);
 
   // A certificate as good as any: the one that a cloud makes for itself.
   const first = await startCloud(cloudProgram, path.join(folder, 'alone'));
@@ -33,31 +43,25 @@ test('a cloud of three nodes loses one and stops another', { skip }, async (t) =
   const key = readFileSync(path.join(path.dirname(first.ca), 'key.pem'), 'utf8');
   writeFileSync(pem, readFileSync(first.ca, 'utf8') + key, { mode: 0o600 });
 
-  const [database, broker] = [await postgres(t, folder), await nats(t, folder, natsPort)];
+  const inside = certificates(folder);
+  const database = await postgres(t, folder, postgresPort, inside);
+  const broker = await nats(t, folder, natsPort, inside);
   const archives = await s3(t, folder);
-  const env = {
-    ...process.env,
-    TILLWATCH_CLOUD_DATABASE_URL: database.url,
-    TILLWATCH_CLOUD_NATS_URL: broker.url,
-    ...archives.env,
-  };
+  const own = nodeEnvironment({ postgresPort, natsPort, archives, certificates: inside });
+  const env = { ...process.env, ...own };
   const serve = async (name, port) => {
-    const args = ['serve', '--config', nodeConfig(folder, name, port)];
+    const args = ['serve', '--config', nodeConfig(folder, name, port, inside)];
     const ready = (line) => (line.startsWith('listening on ') ? line : undefined);
     const { child } = await start(cloudProgram, args, { env, ready, name });
     atEnd(t, () => stop(child, 2000));
     return child;
   };
   const nodes = await Promise.all(['a', 'b', 'c'].map((name, index) => serve(name, nodePorts[index])));
-  const proxy = await haproxy(t, folder, publicPort, nodePorts, pem);
+  const proxy = await haproxy(t, folder, publicPort, nodePorts, pem, inside);
   const cloud = { url: proxy.url, ca: first.ca };
 
   // Commands find the cluster by the same environment as the nodes.
-  Object.assign(process.env, env);
-  atEnd(t, () => {
-    delete process.env.TILLWATCH_CLOUD_DATABASE_URL;
-    delete process.env.TILLWATCH_CLOUD_NATS_URL;
-  });
+  Object.assign(process.env, own);
   const [email, password] = ['admin@tillwatch.example', randomBytes(12).toString('base64url')];
   const user = ['user', 'add', '--email', email, '--name', 'Test', '--admin', '--password-stdin'];
   cloudCommand(cloudProgram, [...user, '--data-dir', dataDir], `${password}\n`);
@@ -134,6 +138,17 @@ test('a cloud of three nodes loses one and stops another', { skip }, async (t) =
     );
     return items;
   }
+
+  await t.test('a database that somebody else vouches for is not spoken to', () => {
+    const url = own.TILLWATCH_CLOUD_DATABASE_URL.replace(path.join(inside, 'ca.pem'), first.ca);
+    const args = ['audit', 'verify', '--data-dir', dataDir];
+    const asked = (url) =>
+      spawnSync(cloudProgram, args, { env: { ...env, TILLWATCH_CLOUD_DATABASE_URL: url }, encoding: 'utf8' });
+    assert.equal(asked(own.TILLWATCH_CLOUD_DATABASE_URL).status, 0);
+    const { status, stderr } = asked(url);
+    assert.notEqual(status, 0);
+    assert.match(stderr, /certificate/);
+  });
 
   await t.test('each node gives out each archive, and none keeps it', async () => {
     // Whichever node took an archive in, whichever gives it out: its bytes are in the bucket, and on no node's disk.

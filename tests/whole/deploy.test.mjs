@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { startCloud } from '../../scripts/lib/cloud.mjs';
 import { root, start, stop } from '../../scripts/lib/run.mjs';
 import { atEnd } from '../lib/at-end.mjs';
-import { rendered } from '../lib/cluster.mjs';
+import { certificates, rendered, tls } from '../lib/cluster.mjs';
 import { program, temporaryFolder } from '../lib/scene.mjs';
 
 const PATH = `${process.env.PATH}:/usr/sbin`;
@@ -48,21 +48,33 @@ test('HAProxy takes its file', async (t) => {
   const key = readFileSync(path.join(path.dirname(made.ca), 'key.pem'), 'utf8');
   writeFileSync(pem, readFileSync(made.ca, 'utf8') + key, { mode: 0o600 });
   const file = path.join(folder, 'haproxy.cfg');
-  writeFileSync(file, rendered('haproxy.cfg', [['/etc/haproxy/tillwatch.pem', pem]]));
+  const here = [
+    ['/etc/haproxy/tillwatch.pem', pem],
+    ['/etc/haproxy/tillwatch-cluster.pem', path.join(certificates(folder), 'ca.pem')],
+  ];
+  writeFileSync(file, rendered('haproxy.cfg', here));
   const answer = ask('haproxy', ['-c', '-f', file]);
   if (!need(t, 'haproxy', answer)) return;
   assert.equal(answer.status, 0, answer.said);
   assert.doesNotMatch(answer.said, /\[(ALERT|WARNING)\]/);
 
-  writeFileSync(file, rendered('haproxy.cfg', [['balance leastconn', 'balance leastcon']]));
+  writeFileSync(file, rendered('haproxy.cfg', [...here, ['balance leastconn', 'balance leastcon']]));
   assert.notEqual(ask('haproxy', ['-c', '-f', file]).status, 0, 'it looks at what it is given');
 });
 
 test('NATS takes its file, with the password of its own', (t) => {
-  const answer = ask('nats-server', ['-t', '-c', original('nats.conf')], variables('nats.env'));
+  const folder = temporaryFolder(t);
+  const { certificate, key } = tls(certificates(folder), 'nats');
+  const file = path.join(folder, 'nats.conf');
+  const here = [
+    ['/etc/tillwatch/nats.pem', certificate],
+    ['/etc/tillwatch/nats-key.pem', key],
+  ];
+  writeFileSync(file, rendered('nats.conf', here));
+  const answer = ask('nats-server', ['-t', '-c', file], variables('nats.env'));
   if (!need(t, 'nats-server', answer)) return;
   assert.equal(answer.status, 0, answer.said);
-  const without = ask('nats-server', ['-t', '-c', original('nats.conf')]);
+  const without = ask('nats-server', ['-t', '-c', file]);
   assert.match(without.said, /NATS_PASSWORD/, 'it looks at what it is given');
 });
 
@@ -108,6 +120,7 @@ test('systemd takes the units', (t) => {
 
 test('each node takes its file, and they differ in name and addresses alone', async (t) => {
   const folder = temporaryFolder(t);
+  const inside = certificates(folder);
   const settings = new Set();
   for (const [name, address] of [
     ['a', '10.0.0.11'],
@@ -126,11 +139,13 @@ test('each node takes its file, and they differ in name and addresses alone', as
     // What a test's machine has not got is said beside the file, and wins.
     const dataDir = path.join(folder, name);
     const flags = ['--listen', '127.0.0.1:0', '--metrics-listen', '127.0.0.1:0', '--data-dir', dataDir];
+    const { certificate, key } = tls(inside, `node-${name}`);
+    flags.push('--tls-cert', certificate, '--tls-key', key);
     const args = ['serve', '--config', file, ...flags, '--archives-url', `file://${dataDir}/archives`];
     const ready = (line) => (line.startsWith('listening on ') ? line : undefined);
     const { child, value } = await start(program('tillwatch-cloud'), args, { ready });
     atEnd(t, () => stop(child));
-    assert.match(value, /^listening on http:/, 'HAProxy ends TLS');
+    assert.match(value, /^listening on https:/);
     // With no store to send elsewhere it does not take its drain.
     child.kill('SIGTERM');
     assert.equal((await child.exited).code, 0, child.output());
@@ -144,13 +159,21 @@ test('the balancer, the nodes and what they stand on know each other by the same
   const database = new URL(cloud.TILLWATCH_CLOUD_DATABASE_URL);
   const broker = new URL(cloud.TILLWATCH_CLOUD_NATS_URL);
   assert.ok(text('nats.conf').includes(`listen: ${broker.host}`));
+  assert.equal(broker.protocol, 'tls:');
+  assert.equal(database.searchParams.get('sslmode'), 'verify-full');
+  for (const [name, { hostname }] of Object.entries({ postgres: database, nats: broker }))
+    assert.ok(text('certificates.sh').includes(`\nhost ${name} ${hostname}\n`));
   assert.ok(text('nats.conf').includes(`user: ${broker.username}\n`));
   assert.equal(variables('nats.env').NATS_PASSWORD, broker.password);
   assert.ok(text('postgresql.conf').includes(`listen_addresses = 'localhost,${database.hostname}'`));
   for (const name of ['a', 'b', 'c']) {
     const [, address] = text(`node-${name}.toml`).match(/^listen = "(.*)"$/m);
-    assert.match(text('haproxy.cfg'), new RegExp(`^ +server ${name} ${address}$`, 'm'));
+    assert.match(
+      text('haproxy.cfg'),
+      new RegExp(`^ +server ${name} ${address} verifyhost node-${name}$`, 'm'),
+    );
     const [host] = address.split(':');
+    assert.ok(text('certificates.sh').includes(`\nhost node-${name} ${host}\n`));
     const admitted = `hostssl ${database.pathname.slice(1)} ${database.username} ${host}/32 scram-sha-256`;
     assert.ok(text('pg_hba.conf').includes(`\n${admitted}\n`), admitted);
   }
