@@ -16,12 +16,12 @@ export function cloudCommand(program, args, input) {
 }
 
 /** Starts a cloud that keeps everything in `dataDir`. */
-export async function startCloud(program, dataDir, { listen = '127.0.0.1:0', args = [], log } = {}) {
+export async function startCloud(program, dataDir, { listen = '127.0.0.1:0', args = [], log, env } = {}) {
   const { child, value: url } = await start(
     program,
     // Its stores need not go elsewhere in peace.
     ['serve', '--listen', listen, '--data-dir', dataDir, '--drain', 'PT1S', ...args],
-    { name: 'tillwatch-cloud', log, ready: (line) => /^listening on (https?:\/\/\S+)$/.exec(line)?.[1] },
+    { name: 'tillwatch-cloud', log, env, ready: (line) => /^listening on (https?:\/\/\S+)$/.exec(line)?.[1] },
   );
   const ca = path.join(dataDir, 'tls', 'cert.pem');
   return {

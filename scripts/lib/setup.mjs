@@ -36,6 +36,8 @@ const packages = {
     'polkitd',
     // Kills a program before a step of its choice.
     'strace',
+    // Clocks that are wrong.
+    'faketime',
     // Networks that lose packets.
     'iproute2',
     'nftables',

@@ -37,10 +37,13 @@ export function importLine(line) {
   };
 }
 
-/** A running cloud with an admin and the given stores, signed in. `config(folder)` writes its settings and gives the file. */
-export async function scene(t, lines, { config } = {}) {
+/**
+ * A running cloud with an admin and the given stores, signed in. `config(folder)` writes its settings and gives the file;
+ * `env` is its environment, and `place` is where its data lies, if not in the scene's folder.
+ */
+export async function scene(t, lines, { config, env, place } = {}) {
   const folder = temporaryFolder(t);
-  const dataDir = path.join(folder, 'cloud');
+  const dataDir = place ?? path.join(folder, 'cloud');
   const admin = { email: 'admin@tillwatch.example', password: randomBytes(12).toString('base64url') };
   const cli = (...args) => cloudCommand(program('tillwatch-cloud'), [...args, '--data-dir', dataDir]);
   addUser(dataDir, admin, '--admin');
@@ -50,6 +53,7 @@ export async function scene(t, lines, { config } = {}) {
   self.startCloud = async (listen) => {
     const started = await startCloud(program('tillwatch-cloud'), dataDir, {
       listen,
+      env,
       args: config ? ['--config', config(folder)] : [],
     });
     atEnd(t, () => stop(started.child));
@@ -86,10 +90,10 @@ export async function fillLoyalty(scene, guests = 20) {
   return data;
 }
 
-/** A real store: its folder, enrolled; `run()` starts the connector, which starts the POS server. */
-export function store(t, scene, index, { toml } = {}) {
+/** A real store: its folder, enrolled; `run()` starts the connector, which starts the POS server, both with `env`. */
+export function store(t, scene, index, { toml, env, place } = {}) {
   const { id, outlet, code } = scene.stores[index];
-  const dataDir = path.join(scene.folder, `store-${index}`);
+  const dataDir = place ?? path.join(scene.folder, `store-${index}`);
   mkdirSync(dataDir, { recursive: true });
   if (toml) writeFileSync(path.join(dataDir, 'connector.toml'), toml);
   const self = { id, outlet, code, dataDir };
@@ -106,13 +110,13 @@ export function store(t, scene, index, { toml } = {}) {
         dataDir,
         ...more,
       ],
-      {},
+      { env },
     );
     const { code: exitCode } = await child.exited;
     return { exitCode, output: child.output() };
   };
   self.run = async () => {
-    const { child } = await start(program('tillwatch-connector'), ['run', '--data-dir', dataDir], {});
+    const { child } = await start(program('tillwatch-connector'), ['run', '--data-dir', dataDir], { env });
     atEnd(t, () => stop(child));
     self.connector = child;
     return self;

@@ -181,7 +181,7 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
     jobs::clean(&agent.tools.data_dir, &ids);
     for entry in &cut_off {
         tracing::info!(id = %entry.order.id, "a job goes on after a restart");
-        agent.put_to_work(entry);
+        agent.put_to_work(entry, agent.cloud_now());
     }
     agent.lifecycle.ready();
     loop {
@@ -396,11 +396,11 @@ impl Agent {
         }
     }
 
-    /// Begins a job that the journal holds as running, or goes on with it.
-    fn put_to_work(&mut self, entry: &Entry) {
+    /// Begins a job that the journal holds as running, or goes on with it. `now` is the cloud's time.
+    fn put_to_work(&mut self, entry: &Entry, now: DateTime<Utc>) {
         let cancel = CancellationToken::new();
         let (progress, told) = watch::channel(None);
-        let job = Job::new(entry, self.tools.clone(), self.time_zone.clone(), cancel.clone(), progress);
+        let job = Job::new(entry, now, self.tools.clone(), self.time_zone.clone(), cancel.clone(), progress);
         let tell = self.tell.clone();
         self.tasks.workers.spawn(async move {
             let outcome = Box::pin(job.run()).await;

@@ -155,7 +155,8 @@ impl Backups {
             .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
             .filter_map(|id| self.read(id))
             .collect();
-        backups.sort_by_key(|backup| (backup.made_at, backup.id));
+        // Clocks are set back, generations never.
+        backups.sort_by_key(|backup| (backup.generation, backup.made_at, backup.id));
         backups
     }
 

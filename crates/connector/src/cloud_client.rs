@@ -10,7 +10,7 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use tillwatch_protocol::device::{BadKey, Identity, Signer};
+use tillwatch_protocol::device::{BadKey, Identity, MAX_LIFE_SECONDS, Signer};
 use tillwatch_protocol::error::{ErrorCode, Problem};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
@@ -22,6 +22,8 @@ use crate::proxy::{Proxies, ProxyAddress};
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a transfer may stand still.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
+/// How far the clocks may differ. Tokens live for less than a minute.
+pub(crate) const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(MAX_LIFE_SECONDS / 4);
 /// The most of an answer that is read where only a short one is expected.
 const MAX_ANSWER_BYTES: usize = 256 * 1024;
 
@@ -191,6 +193,13 @@ impl CloudClient {
         let offset = server_time - Utc::now();
         tracing::warn!(offset_seconds = offset.num_seconds(), "the clock differs from the cloud's");
         self.offset_millis.store(offset.num_milliseconds(), Ordering::Relaxed);
+    }
+
+    /// The cloud tells its time on the link. What such a word may be under way for is no difference.
+    pub(crate) fn hear_clock(&self, server_time: DateTime<Utc>) {
+        if (server_time - self.now()).abs() > CLOCK_TOLERANCE {
+            self.learn_clock(server_time);
+        }
     }
 
     /// Takes the cloud's time out of a `clock_skewed` problem. False when it holds none.

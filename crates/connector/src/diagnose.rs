@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use reqwest::StatusCode;
-use tillwatch_protocol::device::MAX_LIFE_SECONDS;
 use tillwatch_protocol::error::ErrorCode;
 use tillwatch_protocol::report::Report;
 use tillwatch_protocol::rest::job::Check;
@@ -18,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
-use crate::cloud_client::{CloudClient, causes};
+use crate::cloud_client::{CLOCK_TOLERANCE, CloudClient, causes};
 use crate::link::{open_tcp, open_tls};
 use crate::pos::{self, ReportSource};
 use crate::{files, link};
@@ -29,8 +28,6 @@ pub const CHECKS: &[&str] = &["dns", "tcp", "tls", "clock", "link", "exchange", 
 const CHECK_TIMEOUT: Duration = Duration::from_secs(15);
 /// A POS server exchanges every minute; after this long something is wrong.
 const EXCHANGE_LATE: TimeDelta = TimeDelta::minutes(10);
-/// How far the clocks may differ. Tokens live for less than a minute.
-const CLOCK_TOLERANCE: TimeDelta = TimeDelta::seconds(MAX_LIFE_SECONDS / 4);
 /// With less room than this, logs can't be collected nor databases grow.
 const LEAST_FREE_BYTES: u64 = 256 * 1024 * 1024;
 

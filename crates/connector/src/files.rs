@@ -188,6 +188,14 @@ fn walk(dir: &Path, depth: usize, glob: &Glob, found: &mut Vec<PathBuf>) {
 }
 
 /// Bytes that are free on the volume of a folder; `None` where the system does not say.
+#[cfg(unix)]
+pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
+    let volume = rustix::fs::statvfs(path).ok()?;
+    Some(volume.f_bavail * volume.f_frsize)
+}
+
+/// Bytes that are free on the volume of a folder; `None` where the system does not say.
+#[cfg(not(unix))]
 pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
     let path = path.canonicalize().ok()?;
     let disks =

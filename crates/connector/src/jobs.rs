@@ -57,7 +57,8 @@ impl Tools {
             let sizes = files.iter().filter_map(|path| Some(path.metadata().ok()?.len()));
             let size = || (!files.is_empty()).then(|| sizes.sum());
             database.size_bytes = database.size_bytes.or_else(size);
-            let birth = || files.first()?.metadata().ok()?.created().ok();
+            // An empty file is no database yet: there was no room to make it. Taken for one, the real one would be a stranger.
+            let birth = || files.first()?.metadata().ok().filter(|file| file.len() > 0)?.created().ok();
             database.created_at = database.created_at.or_else(|| birth().map(DateTime::from));
         }
         report.database.generation = Some(self.generation.current());
@@ -117,15 +118,16 @@ impl Ended {
 }
 
 impl Job {
-    /// A job that the journal holds as running.
+    /// A job that the journal holds as running. What is left of its time is told by the cloud's time, `now`.
     pub(crate) fn new(
         entry: &Entry,
+        now: DateTime<Utc>,
         tools: Tools,
         time_zone: jiff::tz::TimeZone,
         cancel: CancellationToken,
         progress: watch::Sender<Option<JobProgress>>,
     ) -> Self {
-        let left = (entry.order.deadline - tools.client.now()).to_std().unwrap_or_default();
+        let left = (entry.order.deadline - now).to_std().unwrap_or_default();
         Self {
             order: entry.order.clone(),
             accepted_at: entry.accepted_at,
@@ -277,6 +279,11 @@ pub(crate) fn exclude_each_other(one: JobKind, other: JobKind) -> bool {
     one == other || (handles_pos(one) && handles_pos(other))
 }
 
+/// Whether a job only looks, or does what is done every minute anyway: nothing is lost when it is done twice.
+pub(crate) fn may_be_repeated(kind: JobKind) -> bool {
+    matches!(kind, JobKind::Diagnose | JobKind::ExchangeNow)
+}
+
 fn outcome(id: JobId, result: Result<Value, Ended>) -> JobFinished {
     let (state, result, error) = match result {
         Ok(value) => (JobState::Succeeded, Some(value), None),
@@ -298,7 +305,7 @@ fn unwritable(error: std::io::Error) -> Ended {
 }
 
 /// `disk_full` for what it says, else `other`.
-fn io_code(error: &std::io::Error, other: &'static str) -> &'static str {
+pub(crate) fn io_code(error: &std::io::Error, other: &'static str) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => "disk_full",
         _ => other,

@@ -189,11 +189,12 @@ impl Journal {
         self.lock().values().filter(|entry| entry.acknowledged_at().is_none()).cloned().collect()
     }
 
-    /// How many resets succeeded after `since`.
-    pub(crate) fn resets_since(&self, since: DateTime<Utc>) -> usize {
+    /// How many resets succeeded within a period of now. One that seems to lie ahead was done while the clock was
+    /// wrong, and counts no longer than others.
+    pub(crate) fn resets_within(&self, period: TimeDelta, now: DateTime<Utc>) -> usize {
         let succeeded = |entry: &&Entry| {
             matches!(&entry.state, State::Finished { outcome, at, .. }
-                if outcome.state == JobState::Succeeded && *at > since)
+                if outcome.state == JobState::Succeeded && (now - *at).abs() < period)
         };
         let is_reset = |entry: &&Entry| entry.order.spec.kind() == JobKind::ResetDatabase;
         self.lock().values().filter(is_reset).filter(succeeded).count()
@@ -227,7 +228,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Remembers an end that could not be written down, for as long as the process lives.
+    /// Remembers what could not be written down, for as long as the process lives.
     pub(crate) fn remember(&self, entry: Entry) {
         self.lock().insert(entry.order.id, entry);
     }
@@ -291,7 +292,8 @@ mod tests {
     use super::*;
 
     fn entry(state: State) -> Entry {
-        let order = JobOrder { id: JobId::new(), deadline: Utc::now(), spec: JobSpec::RestartPos {} };
+        let order =
+            JobOrder { id: JobId::new(), deadline: Utc::now(), sent_at: None, spec: JobSpec::RestartPos {} };
         Entry { order, accepted_at: Utc::now(), state }
     }
 

@@ -119,7 +119,7 @@ impl Exchanger {
 
     /// One exchange, written down and logged. Gives how long to wait for the next.
     async fn exchange(&mut self) -> Duration {
-        let began_at = Utc::now();
+        let (began_at, began) = (Utc::now(), Instant::now());
         let outcome = match self.use_identity() {
             Ok(true) => self.round().await,
             Ok(false) => return IDENTITY_INTERVAL,
@@ -134,7 +134,7 @@ impl Exchanger {
                     moved.changes,
                     moved.transactions,
                     moved.cursor,
-                    (now - began_at).num_milliseconds()
+                    began.elapsed().as_millis()
                 ));
                 INTERVAL
             }

@@ -15,6 +15,11 @@ use std::time::Duration;
 use clap::Parser;
 use client::Place;
 
+/// As the cloud has, or reports would be written by another one's memory.
+#[cfg(unix)]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[derive(Parser)]
 enum Command {
     /// Gives the first POS servers of a stopped cloud's database an identity each, written to a file.

@@ -7,7 +7,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use chrono::Utc;
 use serde::Deserialize;
 use tillwatch_protocol::ids::JobId;
-use tillwatch_protocol::link::frame::{CloudFrame, ConnectorFrame, Hello};
+use tillwatch_protocol::link::frame::{CloudFrame, ConnectorFrame, Hello, JobOrder};
 use tillwatch_protocol::link::{HEARTBEAT_SECONDS, MAX_FRAME_BYTES, close};
 use tillwatch_protocol::rest::pos_server::PosState;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
@@ -337,7 +337,14 @@ impl Link<'_> {
     }
 
     async fn say(&mut self, frame: &CloudFrame) -> bool {
-        let text = serde_json::to_string(frame).unwrap_or_else(|_| unreachable!("frames are plain JSON"));
+        let now_sent = match frame {
+            CloudFrame::Job(order) => {
+                Some(CloudFrame::Job(JobOrder { sent_at: Some(Utc::now()), ..order.clone() }))
+            }
+            _ => None,
+        };
+        let text = serde_json::to_string(now_sent.as_ref().unwrap_or(frame))
+            .unwrap_or_else(|_| unreachable!("frames are plain JSON"));
         send(self.socket, Message::Text(text.into())).await
     }
 }

@@ -63,7 +63,7 @@ impl StoredJob {
     /// What goes out to the store; nothing before it was decided to send the job.
     pub(crate) fn order(&self) -> Option<JobOrder> {
         let deadline = self.row.deadline?;
-        Some(JobOrder { id: self.id(), deadline, spec: self.spec.clone() })
+        Some(JobOrder { id: self.id(), deadline, sent_at: None, spec: self.spec.clone() })
     }
 
     /// Whether it may have reached the store.

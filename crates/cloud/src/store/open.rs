@@ -73,7 +73,7 @@ pub(super) async fn sqlite(
     if file.is_some() {
         super::make_private_dir(data_dir).map_err(StoreError::Folder)?;
     }
-    let connect = async |connections: u32, synchronous: SqliteSynchronous| {
+    let connect = async |connections: u32, synchronous: SqliteSynchronous, checked: ShapePool| {
         let mut options = ConnectOptions::new(url);
         let file = file.clone();
         options
@@ -82,7 +82,8 @@ pub(super) async fn sqlite(
             .sqlx_logging(false)
             // A file does not hang up: to ask whether it is there costs each use as much as a small query.
             .test_before_acquire(false)
-            .map_sqlx_sqlite_pool_opts(shape)
+            // In this order: a shape may want to be told of the same.
+            .map_sqlx_sqlite_pool_opts(move |pool| shape(checked(pool)))
             .map_sqlx_sqlite_opts(move |options| {
                 let options = match &file {
                     Some(file) => options.filename(file),
@@ -103,13 +104,26 @@ pub(super) async fn sqlite(
     let patience = WRITE_PATIENCE.div_duration_f64(SQLITE_RETRY_EVERY) as usize;
     let retries = ConstantBuilder::default().with_delay(SQLITE_RETRY_EVERY).with_max_times(patience);
     // Jobs and audit entries must outlive a power failure: FULL, on the only connection that writes.
-    let writer = (|| connect(1, SqliteSynchronous::Full))
+    let writer = (|| connect(1, SqliteSynchronous::Full, only_between_transactions))
         .retry(retries)
         .when(|error| error.trouble() == Some(Trouble::Busy))
         .await?;
-    let readers = connect(SQLITE_READERS, SqliteSynchronous::Normal).await?;
-    let notes = connect(1, SqliteSynchronous::Normal).await?;
+    let readers = connect(SQLITE_READERS, SqliteSynchronous::Normal, |pool| pool).await?;
+    let notes = connect(1, SqliteSynchronous::Normal, |pool| pool).await?;
     Ok(Connections { readers, writer, notes })
+}
+
+/// Takes another connection in the place of one that did not get out of its transaction. A commit that finds no room on
+/// the disk is undone by SQLite itself; the driver, which then undoes it once more in vain, takes what follows for a part
+/// of that transaction, and after another such commit nothing is ever committed, though everything succeeds.
+fn only_between_transactions(pool: SqlitePoolOptions) -> SqlitePoolOptions {
+    pool.before_acquire(|connection, _| {
+        Box::pin(async move {
+            // After what was dropped before, which is undone in the thread of the connection.
+            connection.ping().await?;
+            Ok(!connection.is_in_transaction())
+        })
+    })
 }
 
 async fn postgres(url: &str) -> Result<Connections, StoreError> {

@@ -34,8 +34,9 @@ impl Agent {
 
     pub(super) async fn on_frame(&mut self, frame: CloudFrame) {
         match frame {
-            CloudFrame::Welcome { session_epoch, heartbeat_seconds, time_zone, .. } => {
+            CloudFrame::Welcome { session_epoch, heartbeat_seconds, server_time, time_zone } => {
                 tracing::info!(session_epoch, "the link is up");
+                self.tools.client.hear_clock(server_time);
                 let zone = time_zone.and_then(|zone| TimeZone::get(&zone).ok());
                 if let (None, Some(zone)) = (&self.tools.config.pos.time_zone, zone) {
                     self.time_zone = zone;
@@ -78,8 +79,12 @@ impl Agent {
         }
     }
 
-    async fn on_order(&mut self, order: JobOrder) {
+    async fn on_order(&mut self, mut order: JobOrder) {
         let id = order.id;
+        // Either clock may have been moved since the welcome; how long the job has is told by this one.
+        if let Some(sent_at) = order.sent_at.take() {
+            self.tools.client.hear_clock(sent_at);
+        }
         if let Some(known) = self.tools.journal.get(id) {
             self.tell_of_job(&known);
             return;
@@ -102,13 +107,19 @@ impl Agent {
         }
         let entry = Entry { order, accepted_at: now, state: State::Running { step: Step::default() } };
         if let Err(error) = self.tools.journal.put(entry.clone()).await {
-            tracing::error!(%id, %error, "a job is refused: the journal can't be written");
-            let message = format!("the store's journal can't be written: {error}");
-            self.send(ConnectorFrame::JobFinished(jobs::rejected(id, "journal_unwritable", &message)));
-            return;
+            let code = jobs::io_code(&error, "journal_unwritable");
+            if code != "disk_full" || !jobs::may_be_repeated(kind) {
+                tracing::error!(%id, %error, "a job is refused: the journal can't be written");
+                let message = format!("the store's journal can't be written: {error}");
+                self.send(ConnectorFrame::JobFinished(jobs::rejected(id, code, &message)));
+                return;
+            }
+            // These are how one finds out that the disk is full. After a crash the cloud orders them once more.
+            tracing::warn!(%id, %error, "a job is done that could not be written down");
+            self.tools.journal.remember(entry.clone());
         }
         self.send(ConnectorFrame::JobAccepted { id });
-        self.put_to_work(&entry);
+        self.put_to_work(&entry, now);
     }
 
     fn on_cancel(&mut self, id: JobId) {

@@ -27,7 +27,7 @@ pub(super) async fn run(job: &Job) -> Result<Value, Ended> {
     }
     let tried = pos
         .wait_until(Instant::now() + PATIENCE, |seen| {
-            is_running(seen) && seen.report.exchange.last_attempt_at > before
+            is_running(seen) && seen.report.exchange.last_attempt_at != before
         })
         .await;
     if !tried {

@@ -75,7 +75,8 @@ async fn prepare(job: &Job, wanted: &Wanted) -> Result<DatabaseStep, Ended> {
     database::check_room(job, database::database_bytes(job) + logs).await?;
     if wanted.collect_logs {
         job.progress("collecting_logs", 0, None, "bytes");
-        let to = job.tools.client.now();
+        // By the clock that the lines are written by, right or wrong.
+        let to = Utc::now();
         retrieve_logs::collect_and_upload(job, to - TimeDelta::hours(LOG_HOURS), to, LOG_BYTES).await?;
         // That took a while: the tills went on, and somebody may have replaced the database.
         check_allowed(job, wanted)?;
@@ -101,7 +102,7 @@ fn check_allowed(job: &Job, wanted: &Wanted) -> Result<(), Ended> {
         ));
     }
     let allowed = job.tools.config.limits.resets_per_hour;
-    let done = job.tools.journal.resets_since(Utc::now() - TimeDelta::hours(1));
+    let done = job.tools.journal.resets_within(TimeDelta::hours(1), Utc::now());
     if done >= allowed as usize {
         return Err(Ended::rejected(
             "rate_limited",

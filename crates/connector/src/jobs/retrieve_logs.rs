@@ -129,7 +129,7 @@ async fn collect(
         }
     });
     let collected = collected.await;
-    if collected.is_err() {
+    if collected.is_err() && !work.is_terminated() {
         // Until the thread has noticed, it writes into the outbox that the end of the job removes.
         drop(stop);
         let _ = work.await;

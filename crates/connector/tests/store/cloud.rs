@@ -177,7 +177,8 @@ impl Session {
 
     /// Orders a job with ten minutes for it.
     pub(crate) fn order(&self, spec: JobSpec) -> JobOrder {
-        let order = JobOrder { id: JobId::new(), deadline: Utc::now() + TimeDelta::minutes(10), spec };
+        let order =
+            JobOrder { id: JobId::new(), deadline: Utc::now() + TimeDelta::minutes(10), sent_at: None, spec };
         self.send(CloudFrame::Job(order.clone()));
         order
     }

@@ -109,9 +109,24 @@ async fn what_comes_too_late_is_not_done() {
     let (mut session, _) = cloud.welcome().await;
     let id = JobId::new();
     let deadline = Utc::now() - TimeDelta::seconds(1);
-    session.send(CloudFrame::Job(JobOrder { id, deadline, spec: JobSpec::RestartPos {} }));
+    session.send(CloudFrame::Job(JobOrder { id, deadline, sent_at: None, spec: JobSpec::RestartPos {} }));
     assert_eq!(session.finished(id).await.state, JobState::TimedOut);
     assert_eq!(store.pos.state.lock().unwrap().starts, 1);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_moved_since_the_welcome_makes_no_order_late() {
+    let mut cloud = Cloud::start().await;
+    let _store = Store::start(&cloud).await;
+    let (mut session, _) = cloud.welcome().await;
+    for hours in [-1, 1, 0] {
+        let id = JobId::new();
+        let sent_at = Utc::now() + TimeDelta::hours(hours);
+        let deadline = sent_at + TimeDelta::minutes(10);
+        let order = JobOrder { id, deadline, sent_at: Some(sent_at), spec: JobSpec::ExchangeNow {} };
+        session.send(CloudFrame::Job(order));
+        assert_eq!(session.finished(id).await.state, JobState::Succeeded, "{hours}");
+    }
 }
 
 #[tokio::test]
@@ -122,7 +137,7 @@ async fn a_job_ends_at_its_deadline() {
     store.pos.change(|pos| pos.hangs = true);
     let id = JobId::new();
     let deadline = Utc::now() + TimeDelta::seconds(1);
-    session.send(CloudFrame::Job(JobOrder { id, deadline, spec: JobSpec::ExchangeNow {} }));
+    session.send(CloudFrame::Job(JobOrder { id, deadline, sent_at: None, spec: JobSpec::ExchangeNow {} }));
     assert_eq!(session.finished(id).await.state, JobState::TimedOut);
 }
 
@@ -134,6 +149,7 @@ async fn a_cancel_that_overtakes_its_order_stands() {
     let order = JobOrder {
         id: JobId::new(),
         deadline: Utc::now() + TimeDelta::minutes(1),
+        sent_at: None,
         spec: JobSpec::RestartPos {},
     };
     session.send(CloudFrame::Cancel { id: order.id });

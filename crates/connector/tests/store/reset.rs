@@ -131,7 +131,7 @@ async fn a_new_database_that_does_not_exchange_is_told_with_its_backup() {
     store.pos.change(|pos| pos.sync_error = Some("server_error"));
     // The wait is cut short by stopping the agent's patience: the deadline comes first, and 30 s after it.
     let id = JobId::new();
-    let order = JobOrder { id, deadline: Utc::now() + TimeDelta::seconds(2), spec: reset(1) };
+    let order = JobOrder { id, deadline: Utc::now() + TimeDelta::seconds(2), sent_at: None, spec: reset(1) };
     session.send(CloudFrame::Job(order));
     session.phase(id, "first_exchange").await;
     session.send(CloudFrame::Cancel { id });

@@ -125,7 +125,7 @@ async fn carry(cloud: &Cloud, code: &str, mut socket: WebSocket) {
         let answer = tokio::select! {
             Ok((store, spec)) = orders.recv() => (store == code).then(|| {
                 let deadline = Utc::now() + chrono::TimeDelta::minutes(10);
-                CloudFrame::Job(JobOrder { id: JobId::new(), deadline, spec })
+                CloudFrame::Job(JobOrder { id: JobId::new(), deadline, sent_at: None, spec })
             }),
             message = socket.recv() => match message {
                 Some(Ok(Message::Text(text))) => heard(cloud, code, serde_json::from_str(&text).unwrap()),

@@ -198,6 +198,9 @@ pub struct JobOrder {
     pub id: JobId,
     /// When it must have ended.
     pub deadline: DateTime<Utc>,
+    /// The cloud's clock when it went out, by which the deadline is to be understood.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<DateTime<Utc>>,
     /// What to do.
     #[serde(flatten)]
     pub spec: JobSpec,
@@ -234,6 +237,7 @@ mod tests {
         round_trip(&CloudFrame::Job(JobOrder {
             id: JobId::new(),
             deadline: now,
+            sent_at: Some(now),
             spec: JobSpec::RetrieveLogs { from: now, to: now, max_bytes: 1 << 20 },
         }));
         round_trip(&ConnectorFrame::Hello(Hello {
