@@ -68,6 +68,16 @@ const stories = [
     file: 'tests/whole/cluster.test.mjs',
   },
   {
+    area: 'clocks',
+    what: 'clocks of stores and of the cloud that are wrong, moved, or repeat an hour, amid jobs',
+    file: 'tests/whole/clocks.test.mjs',
+  },
+  {
+    area: 'disks',
+    what: 'full disks of a store and of the cloud, from 0 to 1 MiB left, amid jobs',
+    file: 'tests/whole/full-disks.test.mjs',
+  },
+  {
     area: 'network',
     what: '100 links that go dead without a word',
     file: 'tests/network/line.test.mjs',

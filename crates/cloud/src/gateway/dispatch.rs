@@ -36,7 +36,14 @@ impl Dispatch<'_> {
     pub(super) async fn progress(self, id: JobId, mut progress: JobProgress) -> Result<(), StoreError> {
         progress.phase = clip(&progress.phase, MAX_CODE);
         progress.unit = clip(&progress.unit, MAX_CODE);
-        self.change(id, job::Change::Progress(progress)).await.map(drop)
+        match self.change(id, job::Change::Progress(progress)).await {
+            // The next one tells more. Accepted and ended jobs, which nobody tells twice on a link, are worth a new link.
+            Err(StoreError::NotWritten) => {
+                tracing::debug!(job = %id, "how far a job is could not be written");
+                Ok(())
+            }
+            other => other.map(drop),
+        }
     }
 
     /// How a job ended. The connector may forget it, whatever the cloud made of it.
