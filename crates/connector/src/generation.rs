@@ -95,6 +95,13 @@ impl Generation {
         Ok(())
     }
 
+    /// The database that was ordered does not come: the one that is there stays, under the number that was meant for the
+    /// other. The next to appear is a stranger again.
+    pub(crate) fn expect_no_more(&self) -> io::Result<()> {
+        let created_at = self.lock().database_created_at;
+        self.settle(created_at)
+    }
+
     /// The job that ordered a database has seen it: `created_at` is its, even if an earlier one was made at
     /// the same time.
     pub(crate) fn settle(&self, created_at: Option<DateTime<Utc>>) -> io::Result<()> {
@@ -157,6 +164,20 @@ mod tests {
         generation.settle(Some(later)).unwrap();
         assert_eq!(generation.current(), 2);
         generation.observe(later + TimeDelta::seconds(1)).unwrap();
+        assert_eq!(generation.current(), 3);
+    }
+
+    #[test]
+    fn after_an_ordered_database_that_did_not_come_the_next_is_a_stranger() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = Utc::now();
+        let generation = Generation::open(dir.path(), 0, now).unwrap();
+        generation.observe(now).unwrap();
+        generation.advance_to(2).unwrap();
+        generation.expect_no_more().unwrap();
+        generation.observe(now).unwrap();
+        assert_eq!(generation.current(), 2);
+        generation.observe(now + TimeDelta::seconds(1)).unwrap();
         assert_eq!(generation.current(), 3);
     }
 

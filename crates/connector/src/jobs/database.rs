@@ -146,10 +146,14 @@ async fn put(job: &Job, step: &DatabaseStep, backup: &Backup) -> Result<(), Ende
     let backups = Backups::new(&job.tools.data_dir);
     let (putting, copy) = (backups.clone(), backup.clone());
     let Err(error) = blocking(move || putting.put_back(&copy)).await else { return Ok(()) };
-    let (id, copy) = (step.backup_id, backup.clone());
+    let (id, copy, generation) = (step.backup_id, backup.clone(), job.tools.generation.clone());
     let undone = blocking(move || {
         Backups::remove_copies(&copy)?;
-        backups.undo(id)
+        backups.undo(id)?;
+        if let Err(error) = generation.expect_no_more() {
+            tracing::warn!(%error, "could not write down that no other database comes");
+        }
+        Ok(())
     })
     .await;
     start_again(job).await;
