@@ -399,7 +399,6 @@ async function ofCloud(t) {
         const { id } = await life.order(await life.request(kind));
         disk.fill(left);
         const felt = complaints;
-        // A store whose link was lost before comes back within a minute.
         await until(
           'the cloud lacks room, or the job has ended',
           async () => {
@@ -413,6 +412,7 @@ async function ofCloud(t) {
         assert.equal(job.state, 'succeeded', JSON.stringify(job));
         ends.add(job.state);
         await life.doneOnce(job, before, lying);
+        assert.equal((await life.status()).link.since, before.link.since, 'the link stayed up');
       }
     await life.allGo();
     t.diagnostic(

@@ -2,7 +2,7 @@
 
 use chrono::Utc;
 use tillwatch_protocol::ids::{JobId, PosServerId};
-use tillwatch_protocol::link::frame::{CloudFrame, JobFinished};
+use tillwatch_protocol::link::frame::{CloudFrame, ConnectorFrame, JobFinished};
 use tillwatch_protocol::rest::job::{JobError, JobProgress, JobState};
 
 use super::inbox::{Change, JobChange};
@@ -26,28 +26,31 @@ pub(super) struct Dispatch<'a> {
 }
 
 impl Dispatch<'_> {
+    /// What a store says of a job; gives what it is to be answered.
+    pub(super) async fn said(self, frame: ConnectorFrame) -> Result<Option<CloudFrame>, StoreError> {
+        match frame {
+            ConnectorFrame::JobAccepted { id } => self.accepted(id).await,
+            ConnectorFrame::JobProgress { id, progress } => self.progress(id, progress).await.map(|()| None),
+            ConnectorFrame::JobFinished(finished) => self.finished(finished).await,
+            _ => Ok(None),
+        }
+    }
+
     /// A job stands in the connector's journal. One that has ended meanwhile must not run.
-    pub(super) async fn accepted(self, id: JobId) -> Result<Option<CloudFrame>, StoreError> {
+    async fn accepted(self, id: JobId) -> Result<Option<CloudFrame>, StoreError> {
         let changed = self.change(id, job::Change::Accept).await?;
         Ok(changed.is_none().then_some(CloudFrame::Cancel { id }))
     }
 
     /// How far a job is.
-    pub(super) async fn progress(self, id: JobId, mut progress: JobProgress) -> Result<(), StoreError> {
+    async fn progress(self, id: JobId, mut progress: JobProgress) -> Result<(), StoreError> {
         progress.phase = clip(&progress.phase, MAX_CODE);
         progress.unit = clip(&progress.unit, MAX_CODE);
-        match self.change(id, job::Change::Progress(progress)).await {
-            // The next one tells more. Accepted and ended jobs, which nobody tells twice on a link, are worth a new link.
-            Err(StoreError::NotWritten) => {
-                tracing::debug!(job = %id, "how far a job is could not be written");
-                Ok(())
-            }
-            other => other.map(drop),
-        }
+        self.change(id, job::Change::Progress(progress)).await.map(drop)
     }
 
     /// How a job ended. The connector may forget it, whatever the cloud made of it.
-    pub(super) async fn finished(self, finished: JobFinished) -> Result<Option<CloudFrame>, StoreError> {
+    async fn finished(self, finished: JobFinished) -> Result<Option<CloudFrame>, StoreError> {
         let JobFinished { id, state, result, error } = finished;
         if !state.is_terminal() || state == JobState::Expired {
             tracing::warn!(job = %id, state = state.as_str(), "a connector told of an end that is none");

@@ -1,5 +1,6 @@
 //! The life of one link: hello, welcome, frames, and an end that is written down with its cause.
 
+use std::collections::VecDeque;
 use std::error::Error as _;
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ const SEND: Duration = Duration::from_secs(10);
 const CLOSE: Duration = Duration::from_secs(2);
 /// Over how many seconds connectors come back that are closed all at once.
 const RECONNECT_WITHIN_SECONDS: u64 = 10;
+/// How many frames about jobs wait to be written at most: a store has a job of each kind, accepted and ended.
+const MOST_UNWRITTEN: usize = 16;
 /// The cloud could not do its part (RFC 6455).
 const INTERNAL_ERROR: u16 = 1011;
 
@@ -158,7 +161,8 @@ async fn begin<'a>(
         return Ok(Err(end));
     }
     let (epoch, heard_at, waiting) = (begun.epoch, Instant::now(), Waiting::default());
-    let link = Link { socket, place, state, device, epoch, heard_at, told, waiting };
+    let unwritten = VecDeque::new();
+    let link = Link { socket, place, state, device, epoch, heard_at, told, waiting, unwritten };
     Ok(Ok((link, Greeting { unfinished_jobs, time_zone: begun.time_zone })))
 }
 
@@ -204,6 +208,8 @@ struct Link<'a> {
     told: Option<(bool, Instant)>,
     /// Requests of third parties that the store has not answered.
     waiting: Waiting,
+    /// What it said of its jobs and could not be written yet, in the order in which it came.
+    unwritten: VecDeque<ConnectorFrame>,
 }
 
 impl Link<'_> {
@@ -260,6 +266,9 @@ impl Link<'_> {
                 },
                 _ = pings.tick() => {
                     self.waiting.forget();
+                    if let Some(end) = Box::pin(self.write_of_jobs()).await? {
+                        return Ok(end);
+                    }
                     if !send(self.socket, Message::Ping(Vec::new().into())).await {
                         return Ok(End::Broken);
                     }
@@ -279,7 +288,7 @@ impl Link<'_> {
     /// Does what a frame asks for; gives the end when the session ends with it.
     async fn hear(&mut self, frame: ConnectorFrame) -> Result<Option<End>, StoreError> {
         let id = self.device.pos_server_id;
-        let answer = match frame {
+        match frame {
             ConnectorFrame::Hello(_) => return Ok(Some(End::Violated(Violation::SecondHello))),
             ConnectorFrame::Bye { reason } => return Ok(Some(End::Bye(reason))),
             ConnectorFrame::Report { report } => {
@@ -289,27 +298,46 @@ impl Link<'_> {
                 if !presence::is_supported(version.as_deref()) {
                     return Ok(Some(End::VersionUnsupported(version.unwrap_or_default())));
                 }
-                None
             }
-            ConnectorFrame::Alive { pos_answers } => {
-                self.alive(pos_answers);
-                None
+            ConnectorFrame::Alive { pos_answers } => self.alive(pos_answers),
+            ConnectorFrame::Relayed(relayed) => self.waiting.answer(relayed),
+            // The next one tells more, and what was said before it comes first.
+            ConnectorFrame::JobProgress { .. } if !self.unwritten.is_empty() => {}
+            ConnectorFrame::JobAccepted { .. }
+            | ConnectorFrame::JobProgress { .. }
+            | ConnectorFrame::JobFinished(_) => {
+                if self.unwritten.len() == MOST_UNWRITTEN {
+                    return Err(StoreError::NotWritten);
+                }
+                self.unwritten.push_back(frame);
+                return self.write_of_jobs().await;
             }
-            ConnectorFrame::Relayed(relayed) => {
-                self.waiting.answer(relayed);
-                None
-            }
-            ConnectorFrame::JobAccepted { id } => self.dispatch().accepted(id).await?,
-            ConnectorFrame::JobProgress { id, progress } => {
-                self.dispatch().progress(id, progress).await?;
-                None
-            }
-            ConnectorFrame::JobFinished(finished) => self.dispatch().finished(finished).await?,
-        };
-        match answer {
-            Some(frame) if !self.say(&frame).await => Ok(Some(End::Broken)),
-            _ => Ok(None),
         }
+        Ok(None)
+    }
+
+    /// Writes what the store said of its jobs, and answers; gives the end when the session ends with it. What the database
+    /// does not take now is tried again at the next ping: that costs no link.
+    async fn write_of_jobs(&mut self) -> Result<Option<End>, StoreError> {
+        while let Some(frame) = self.unwritten.front().cloned() {
+            let is_progress = matches!(frame, ConnectorFrame::JobProgress { .. });
+            let answer = match self.dispatch().said(frame).await {
+                Err(StoreError::NotWritten) => {
+                    if is_progress {
+                        self.unwritten.pop_front();
+                    }
+                    return Ok(None);
+                }
+                answer => answer?,
+            };
+            self.unwritten.pop_front();
+            if let Some(answer) = answer
+                && !self.say(&answer).await
+            {
+                return Ok(Some(End::Broken));
+            }
+        }
+        Ok(None)
     }
 
     /// Tells that the store lives: at once when its POS server answers or falls silent, else now and then.
