@@ -66,7 +66,8 @@ try {
   const env = { ...cargo.env, TILLWATCH_TARGET: targetDir() };
   if (wants('whole')) {
     await step('Tests of the whole', () =>
-      run('node', ['--test', '--test-timeout=300000', ...stories('whole')], { env }),
+      // Two at a time: they wait more than they work.
+      run('node', ['--test', '--test-concurrency=2', '--test-timeout=300000', ...stories('whole')], { env }),
     );
   }
   if (wants('network')) {

@@ -31,6 +31,8 @@ test('a line that goes dead without a word is found by both ends within 45 s', a
   const since = () => (Date.now() - dead) / 1000;
   const ports = `{ ${links.join(', ')} }`;
   drop(t, `tcp sport ${ports}`, `tcp dport ${ports}`);
+  // Where many are lost at once, the cloud says so.
+  const causes = count > 2 ? ['connection_lost', 'outage_nearby'] : ['connection_lost'];
   const slowest = { known: 0, found: 0 };
   await Promise.all(
     cloud.stores.map(async ({ id, outlet }) => {
@@ -40,7 +42,7 @@ test('a line that goes dead without a word is found by both ends within 45 s', a
         ({ link }) => link.state === 'offline',
       );
       slowest.known = Math.max(slowest.known, since());
-      assert.equal(gone.link.cause, 'connection_lost');
+      assert.ok(causes.includes(gone.link.cause), gone.link.cause);
       const back = await events.status(id, `${outlet} knows, and is back`, online);
       slowest.found = Math.max(slowest.found, since());
       assert.ok(back.link.since > gone.link.since);
