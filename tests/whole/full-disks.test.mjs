@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { fetchArchive } from '../lib/archives.mjs';
 import { until } from '../lib/cluster.mjs';
 import { noDisk, smallDisk } from '../lib/disk.mjs';
+import { jobRequests } from '../lib/jobs.mjs';
 import { fillLoyalty, scene, store } from '../lib/scene.mjs';
 
 const everything = process.env.TILLWATCH_SOAK === '1';
@@ -24,19 +25,7 @@ const CLOUD_MIB = 48;
 /** Room for a job that collects no logs, and no more, so that filling up the rest takes no time. */
 const ROOM_FOR_ONE = 40 * MIB;
 
-const requests = {
-  diagnose: () => ({}),
-  exchange_now: () => ({}),
-  restart_pos: () => ({}),
-  retrieve_logs: () => ({
-    from: new Date(Date.now() - 86_400_000).toISOString(),
-    to: new Date(Date.now() + 60_000).toISOString(),
-    max_bytes: MIB,
-  }),
-  reset_database: (now) => ({ confirm: now.outlet.name, expected_generation: now.database.generation }),
-  restore_database: (now, backups) => ({ confirm: now.outlet.name, backup_id: backups[0].id }),
-};
-const KINDS = Object.keys(requests);
+const KINDS = Object.keys(jobRequests);
 
 /** When each database of a store was made, `present` and by the id of its backup; null where one does not open. */
 const LOOK = `
@@ -89,7 +78,7 @@ function follow(cloud, shop) {
         throw new Error(`${error.message}: ${JSON.stringify(seen)}`);
       });
     },
-    request: async (kind) => ({ kind, ...requests[kind](await self.status(), await self.backups()) }),
+    request: async (kind) => ({ kind, ...jobRequests[kind](await self.status(), await self.backups()) }),
     post: (json) => cloud.request('POST', `/api/v1${place}/jobs`, { token: cloud.api.token, json }),
     /** Orders a job; a POS server that was just started may not be known to answer. */
     order: (json) =>

@@ -9,6 +9,7 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fetchArchive } from '../lib/archives.mjs';
 import { until } from '../lib/cluster.mjs';
+import { jobRequests } from '../lib/jobs.mjs';
 import { fillLoyalty, scene, store } from '../lib/scene.mjs';
 import { notWatched, watchSteps } from '../lib/steps.mjs';
 
@@ -18,20 +19,6 @@ const MOST_STEPS = 200;
 
 const synced = ({ link, pos, exchange }) =>
   link.state === 'online' && pos.state === 'running' && exchange.last_success_at && !exchange.error;
-
-/** What a job is asked for by; `now` is the store's status. */
-const requests = {
-  diagnose: () => ({}),
-  exchange_now: () => ({}),
-  restart_pos: () => ({}),
-  retrieve_logs: () => ({
-    from: new Date(Date.now() - 86_400_000).toISOString(),
-    to: new Date(Date.now() + 60_000).toISOString(),
-    max_bytes: 1 << 20,
-  }),
-  reset_database: (now) => ({ confirm: 'Riga Centrs', expected_generation: now.database.generation }),
-  restore_database: (_, backups) => ({ confirm: 'Riga Centrs', backup_id: backups[0].id }),
-};
 
 for (const victim of ['connector', 'cloud'])
   test(
@@ -45,7 +32,7 @@ for (const victim of ['connector', 'cloud'])
       await riga.run();
       const world = { t, cloud, riga, victim };
       // A backup to restore is made by the first reset.
-      const kinds = everything ? ['reset_database', ...Object.keys(requests)] : ['reset_database'];
+      const kinds = everything ? ['reset_database', ...Object.keys(jobRequests)] : ['reset_database'];
       for (const kind of new Set(kinds)) {
         cloud.api = await cloud.signIn(cloud.admin.email, cloud.admin.password);
         const counts = { killed: 0, succeeded: 0, failed: new Map() };
@@ -87,7 +74,7 @@ async function killedAt({ t, cloud, riga, victim }, kind, at) {
   const request = {
     token: cloud.api.token,
     headers: { 'idempotency-key': randomUUID() },
-    json: { kind, ...requests[kind](before, backups) },
+    json: { kind, ...jobRequests[kind](before, backups) },
   };
   const post = () => cloud.request('POST', `/api/v1/pos-servers/${id}/jobs`, request);
   // The cloud may be killed before it answers: the same key gives the same job, or the first that there is.
