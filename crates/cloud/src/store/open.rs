@@ -7,7 +7,7 @@ use std::time::Duration;
 use backon::{ConstantBuilder, Retryable};
 use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sea_orm::sqlx::{ConnectOptions as _, Connection, Error as SqlxError};
+use sea_orm::sqlx::{ConnectOptions as _, Connection, Error as SqlxError, Row, raw_sql};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 
 use super::error::reason;
@@ -143,6 +143,7 @@ async fn postgres(url: &str) -> Result<Connections, StoreError> {
             .acquire_timeout(patience)
             // Postgres may have restarted since a connection was used last. One more round trip tells.
             .test_before_acquire(true)
+            .after_release(|connection, _| Box::pin(has_nothing_begun(connection)))
             .connect_lazy_with(options)
     };
     // A read is a view of one moment and can't be more. A write begins by waiting for its turn, and its
@@ -156,6 +157,16 @@ async fn postgres(url: &str) -> Result<Connections, StoreError> {
     let options = options.options(writes).options([("synchronous_commit", "off")]);
     let notes = pool(POSTGRES_NOTES, WRITE_PATIENCE, options);
     Ok(Connections { readers: readers.into(), writer: writer.into(), notes: notes.into() })
+}
+
+/// Whether a connection is between transactions. When a request is given up while it waits for the answer to its BEGIN,
+/// the driver takes it for not begun: whoever got that connection next would see what there was then, a revoked session
+/// as valid. Such a connection is closed.
+async fn has_nothing_begun(connection: &mut PgConnection) -> Result<bool, SqlxError> {
+    // Of a transaction that was begun before, the moments differ. As one message: one that binds and one that executes
+    // have each a moment of their own.
+    let row = raw_sql("SELECT transaction_timestamp() = statement_timestamp()").fetch_one(connection).await?;
+    row.try_get(0)
 }
 
 /// An address that can be shown: without the password.

@@ -1,14 +1,17 @@
 //! What the cloud stands on fails, and comes back.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
 use serde_json::json;
 use tempfile::TempDir;
 use tillwatch_cloud::config::Limits;
 use tillwatch_protocol::link::frame::{CloudFrame, ConnectorFrame, JobFinished};
 use tillwatch_protocol::rest::job::JobState;
 use tokio::net::TcpListener;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::archives::{append, collecting, create, head, hex, noise, walk};
 use crate::backends::{Backends, bucket, serve_s3};
@@ -113,6 +116,39 @@ async fn postgres_goes_and_comes_back_and_nothing_is_lost() {
     postgres.tell("postgres start");
     line.say(&ConnectorFrame::JobAccepted { id: job }).await;
     admin.when_job(job, "in_progress").await;
+}
+
+/// What was begun for nobody would show whoever gets its connection what there was then: a revoked session as valid.
+#[tokio::test]
+async fn requests_that_were_given_up_leave_nothing_begun() {
+    const AWAY: Duration = Duration::from_millis(20);
+    let Some(cloud) = Cloud::far_from_postgres(AWAY).await else { return };
+    let admin = cloud.admin().await;
+    let database = Database::connect(cloud.backends.database_url().unwrap()).await.unwrap();
+    let connections = async |column: &str, which: &str| -> BTreeSet<String> {
+        let of = "datname = current_database() AND application_name = 'tillwatch-cloud'";
+        let sql = format!("SELECT {column}::text FROM pg_stat_activity WHERE {of} AND {which}");
+        let rows = database.query_all_raw(Statement::from_string(DbBackend::Postgres, sql)).await.unwrap();
+        rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
+    };
+
+    // What is answered costs no connection.
+    let before = connections("pid", "true").await;
+    for _ in 0..8 {
+        assert_eq!(admin.get("/pos-servers").await.status, 200);
+    }
+    assert!(connections("pid", "true").await.is_superset(&before));
+
+    // Between two statements of a request, or of a chore, an answer is on its way once or twice.
+    let left = "state LIKE 'idle in%' AND state_change < now() - interval '500 milliseconds'";
+    // They are given up a little later each time, among others while they wait for the answer to their BEGIN.
+    for quarters in 22..32 {
+        let pages = join_all((0..4).map(|_| admin.get("/pos-servers")));
+        let _ = timeout(AWAY * quarters / 4, pages).await;
+        sleep(AWAY * 30).await;
+        assert_eq!(connections("query", left).await, BTreeSet::new(), "after {quarters}");
+    }
+    database.close().await.unwrap();
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod backends;
 mod cluster;
 #[path = "../shared/contract.rs"]
 mod contract;
+mod far;
 mod line;
 mod support;
 

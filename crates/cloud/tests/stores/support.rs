@@ -29,6 +29,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::backends::Backends;
 use crate::contract;
+use crate::far::far;
 pub(crate) use crate::line::Line;
 
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -91,6 +92,16 @@ impl Cloud {
         let cloud = Self::serving(backends, config).await;
         cloud.add_user(ADMIN, true).await;
         cloud
+    }
+
+    /// One to which each answer of Postgres takes this long; none when this run is not about servers.
+    pub(crate) async fn far_from_postgres(away: Duration) -> Option<Self> {
+        let backends = Backends::new().await;
+        let url = far(&backends.database_url()?, away).await;
+        let config = Config { database_url: Some(url), ..backends.config() };
+        let cloud = Self::serving(backends, config).await;
+        cloud.add_user(ADMIN, true).await;
+        Some(cloud)
     }
 
     async fn serving(backends: Backends, config: Config) -> Self {
