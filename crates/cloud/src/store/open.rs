@@ -117,13 +117,8 @@ pub(super) async fn sqlite(
 /// the disk is undone by SQLite itself; the driver, which then undoes it once more in vain, takes what follows for a part
 /// of that transaction, and after another such commit nothing is ever committed, though everything succeeds.
 fn only_between_transactions(pool: SqlitePoolOptions) -> SqlitePoolOptions {
-    pool.before_acquire(|connection, _| {
-        Box::pin(async move {
-            // After what was dropped before, which is undone in the thread of the connection.
-            connection.ping().await?;
-            Ok(!connection.is_in_transaction())
-        })
-    })
+    // What was dropped has been undone by now: the pool waits for it when it takes a connection back.
+    pool.before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
 }
 
 async fn postgres(url: &str) -> Result<Connections, StoreError> {
