@@ -142,9 +142,15 @@ impl Cloud {
         Ok(page.items)
     }
 
-    /// Starts a try to sign in by a provider. `provider` must be the id of one of [`Self::sso_providers`].
-    pub(crate) async fn start_sso(&self, provider: &str, redirect_uri: &Url) -> Result<SsoStarted, AppError> {
-        let body = SsoStart { redirect_uri: redirect_uri.to_string() };
+    /// Starts a try to sign in by a provider. `provider` must be the id of one of [`Self::sso_providers`]; `again` has
+    /// it ask its user who they are, though they may be signed in there.
+    pub(crate) async fn start_sso(
+        &self,
+        provider: &str,
+        redirect_uri: &Url,
+        again: bool,
+    ) -> Result<SsoStarted, AppError> {
+        let body = SsoStart { redirect_uri: redirect_uri.to_string(), again };
         self.read(self.call(Method::POST, &format!("sso/{provider}/start")).json(&body)).await
     }
 
@@ -167,6 +173,14 @@ impl Cloud {
     /// Ends the session in the cloud.
     pub(crate) async fn sign_out(&self) -> Result<(), AppError> {
         self.send(|| self.call(Method::DELETE, "sessions/current")).await.map(drop)
+    }
+
+    /// Ends the session in the cloud, as another one takes its place. Its tokens are not renewed for that: the keychain
+    /// would take a renewed one for the other's.
+    pub(crate) async fn give_way(&self) -> Result<(), AppError> {
+        let access = self.tokens.lock().await.take().and_then(|held| held.access);
+        let Some(access) = access else { return Err(LocalCode::SessionEnded.into()) };
+        self.answer(self.call(Method::DELETE, "sessions/current").bearer_auth(access)).await.map(drop)
     }
 
     /// The user's sessions, newest first.

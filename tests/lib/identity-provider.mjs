@@ -95,10 +95,11 @@ export async function loopback(t, host = '127.0.0.1') {
 
 /**
  * Goes through the provider's pages as a person would, to where they lead, and gives the page there; `cancel` gives
- * up at the form.
+ * up at the form. Who brings a `jar` keeps their cookies in it, and counts in `asked` how often the provider wanted to
+ * know who they are.
  */
-export async function browse(address, { login, cancel = false }) {
-  const jar = new Map();
+export async function browse(address, person) {
+  const { login, cancel = false, jar = new Map() } = person;
   let url = new URL(address);
   let form;
   for (let step = 0; step < 20; step += 1) {
@@ -131,6 +132,7 @@ export async function browse(address, { login, cancel = false }) {
       continue;
     }
     const asksWho = page.includes('name="login"');
+    if (asksWho) person.asked = (person.asked ?? 0) + 1;
     url = new URL(/<form[^>]*action="([^"]+)"/.exec(page)[1], url);
     form = new URLSearchParams(asksWho ? { prompt: 'login', login, password: 'any' } : { prompt: 'consent' });
   }

@@ -43,9 +43,9 @@ async function setting(t, providers, settings = '') {
   const cloud = await node();
   const self = { ...cloud, node, cli: (...args) => cloudCli([...args, '--data-dir', dataDir]) };
   /** Up to what the browser brings back. */
-  self.bring = async (id, person, host) => {
+  self.bring = async (id, person, host, again) => {
     const app = await loopback(t, host);
-    const started = await cloud.post(`/sso/${id}/start`, { redirect_uri: app.uri });
+    const started = await cloud.post(`/sso/${id}/start`, { redirect_uri: app.uri, again });
     assert.equal(started.status, 200, JSON.stringify(started.body));
     await browse(started.body.authorization_url, person);
     const { state, code, error, iss } = await app.came();
@@ -183,6 +183,29 @@ test('a provider is believed of its own domains, and a password may let nobody i
     json: { current_password: password, password: 'three quiet herons at the quay' },
   });
   assert.deepEqual(problem(change), [403, 'passwords_off']);
+});
+
+test('who is signed in at the provider proves nothing by that', async (t) => {
+  const work = await identityProvider(t, accounts(), { secret: 's' });
+  const cloud = await setting(t, { work });
+  const person = { login: 'anna', jar: new Map() };
+  const enter = async (again) => {
+    const answer = await cloud.finish('work', await cloud.bring('work', person, undefined, again));
+    assert.equal(await me(cloud, answer), anna);
+    return answer.body.access_token;
+  };
+  const endAnother = async (token) => {
+    const { items } = (await request(cloud, 'GET', '/api/v1/sessions', { token })).body;
+    const { id } = items.find(({ current }) => !current);
+    return request(cloud, 'DELETE', `/api/v1/sessions/${id}`, { token });
+  };
+
+  for (let i = 0; i < 2; i += 1) await enter();
+  assert.equal(person.asked, 1, 'the provider knows the browser');
+  assert.deepEqual(problem(await endAnother(await enter())), [403, 'reauthentication_required']);
+  assert.equal(person.asked, 1);
+  assert.equal((await endAnother(await enter(true))).status, 204);
+  assert.equal(person.asked, 2, 'asked anew');
 });
 
 test('requests that make no sense are refused', async (t) => {

@@ -309,6 +309,13 @@ describe('users', () => {
     await app.get('user-password-confirm').click();
     await app.get('user-password-told').waitFor();
     await app.get('user-password-done').click();
+    await refuse(app, 'resetPassword', { code: 'reauthentication_required' });
+    await choose(app, user(app, 'Vera'), 'user-password');
+    await app.get('user-password-confirm').click();
+    await app.get('signin-password').fill('right');
+    await app.get('signin-password').press('Enter');
+    await app.get('user-password-told').waitFor();
+    await app.get('user-password-done').click();
     await choose(app, user(app, 'Vera'), 'user-disable');
     await app.get('user-disable-confirm').click();
     await user(app, 'Vera').getByText('Disabled').waitFor();

@@ -226,6 +226,55 @@ describe('one’s password', () => {
 });
 
 describe('one’s sign-ins', () => {
+  const mustProve = (app: App, call: string) =>
+    app.page.evaluate(
+      (call) => window.tillwatchMock?.failNext(call, { code: 'reauthentication_required' }),
+      call,
+    );
+
+  test('are ended by who proves again who they are, by keyboard alone', async () => {
+    const app = await open('scenario=demo');
+    await app.page.keyboard.press('Control+,');
+    await app.get('session-end-s2').waitFor();
+    await mustProve(app, 'endSession');
+    await app.get('session-end-s2').press('Enter');
+    await eventually(async () => expect(await focused(app)).toBe('signin-password'));
+    // Whoever found the window open does not get further, and the settings lie where they lay.
+    await app.page.keyboard.press('Escape');
+    await app.page.getByRole('alert').getByText('Nothing was changed.').waitFor();
+    await app.get('session-end-s2').waitFor();
+    expect(await calls(app, 'signIn')).toEqual([]);
+
+    await mustProve(app, 'endSession');
+    await app.get('session-end-s2').press('Enter');
+    await eventually(async () => expect(await focused(app)).toBe('signin-password'));
+    await app.page.keyboard.type('wrong');
+    await app.page.keyboard.press('Enter');
+    await app.page.getByText('The e-mail or the password is wrong').waitFor();
+    await eventually(async () => expect(await focused(app)).toBe('signin-password'));
+    await app.page.keyboard.type('right');
+    await app.page.keyboard.press('Enter');
+    await app.get('session-end-s2').waitFor({ state: 'detached' });
+    await app.get('signin-password').waitFor({ state: 'detached' });
+    expect(await calls(app, 'endSession')).toEqual([['s2'], ['s2'], ['s2']]);
+    expect(app.faults).toEqual([]);
+  });
+
+  test('are not ended for somebody else who comes back from the browser', async () => {
+    const app = await open('scenario=demo&sso=1');
+    await app.page.keyboard.press('Control+,');
+    await app.get('session-end-s2').waitFor();
+    await mustProve(app, 'endSession');
+    await app.get('session-end-s2').click();
+    await app.get('signin-sso-work').click();
+    await app.get('signin-sso-waiting').waitFor();
+    expect((await calls(app, 'startSso')).map((args) => args.at(-1))).toEqual([true]);
+    await app.page.evaluate(() => window.tillwatchMock?.sso.come(undefined, 'janis@pastanostra.example'));
+    await app.get('signin-sso-waiting').waitFor({ state: 'detached' });
+    await eventually(async () => expect(await calls(app, 'profiles')).toHaveLength(2));
+    expect(await calls(app, 'endSession')).toEqual([['s2']]);
+  });
+
   test('are listed in the settings and ended, but for this one', async () => {
     const app = await open('scenario=demo');
     await app.page.keyboard.press('Control+,');

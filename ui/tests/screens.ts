@@ -218,6 +218,16 @@ export const screens: Screen[] = [
       await page.getByRole('alert').waitFor();
     },
   },
+  {
+    name: 'session-prove',
+    part: dialog,
+    go: async (app) => {
+      await app.page.keyboard.press('Control+,');
+      await refuse(app, 'endSession', 'reauthentication_required');
+      await app.get('session-end-s2').click();
+      await app.get('signin-password').waitFor();
+    },
+  },
   { name: 'session-ended', query: 'scenario=expired', go: ({ get }) => get('signin-password').waitFor() },
 
   // Profiles.

@@ -184,7 +184,8 @@ impl Providers {
 
 impl Provider {
     /// Begins a try: where to send the browser, which comes back to `redirect_uri`.
-    pub(crate) async fn begin(&self, redirect_uri: &str) -> Result<Begun, SsoError> {
+    /// `again` has it ask its user who they are, though they may be signed in there.
+    pub(crate) async fn begin(&self, redirect_uri: &str, again: bool) -> Result<Begun, SsoError> {
         let client = self.client(None).await?;
         let redirect = redirect(redirect_uri)?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
@@ -196,6 +197,10 @@ impl Provider {
             )
             .set_redirect_uri(std::borrow::Cow::Owned(redirect))
             .set_pkce_challenge(challenge);
+        if again {
+            // With an age the provider has to tell when it asked (OpenID Connect Core 1.0, 3.1.2.1).
+            request = request.add_prompt(CoreAuthPrompt::Login).set_max_age(Duration::ZERO);
+        }
         for scope in self.config.scopes.iter().filter(|scope| *scope != "openid") {
             request = request.add_scope(Scope::new(scope.clone()));
         }
@@ -254,6 +259,8 @@ impl Provider {
             subject: claims.subject().as_str().to_owned(),
             email: claims.email().map(|email| email.as_str().to_owned()),
             email_verified: claims.additional_claims().is_verified(claims.email_verified()),
+            // Its clock may be ahead.
+            proved_at: claims.auth_time().map(|at| at.min(Utc::now())),
         };
         if claimed.email.is_none() && client.user_info_url().is_some() {
             // Some tell no more than the subject in the token itself.

@@ -52,6 +52,8 @@ codes! {
     InvalidCredentials = "invalid_credentials" / 401 / "The e-mail or the password is wrong.",
     /// The password was made up for the user, and its time is over.
     PasswordExpired = "password_expired" / 403 / "The password was to be replaced, and is over.",
+    /// Who asks has proved who they are too long ago for this.
+    ReauthenticationRequired = "reauthentication_required" / 403 / "Sign in again first.",
     /// Only providers of identities let anybody in.
     PasswordsOff = "passwords_off" / 403 / "Nobody signs in by password here.",
     /// The provider of identities does not answer, or can't be trusted.

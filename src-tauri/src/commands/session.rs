@@ -53,6 +53,7 @@ pub(crate) async fn sso_providers(core: CoreState<'_>, url: String) -> Answer<Ve
 }
 
 /// Starts to sign in by a provider, and opens its page in the system's browser. [`finish_sso`] waits for the rest.
+/// `again` has the provider ask its user who they are, though they may be signed in there.
 #[tauri::command]
 #[specta::specta]
 pub(crate) async fn start_sso<R: Runtime>(
@@ -60,10 +61,11 @@ pub(crate) async fn start_sso<R: Runtime>(
     core: CoreState<'_>,
     url: String,
     provider: String,
+    again: bool,
 ) -> Answer<SsoTry> {
     check::text("url", &url)?;
     check::text("provider", &provider)?;
-    let started = core.start_sso(&url, &provider).await?;
+    let started = core.start_sso(&url, &provider, again).await?;
     let opened = app.opener().open_url(&started.address, None::<&str>);
     if let Err(error) = &opened {
         tracing::info!(%error, "the browser did not open");

@@ -154,8 +154,17 @@ impl Core {
         cloud.adopt(&tokens).await;
         let me = cloud.me().await?;
         self.cancel_sso();
-        self.stop().await;
+        let before = lock(&self.session).profile.clone();
+        let stopped = self.stop().await;
         let profile = Profile::new(&url, &email, &me.user.name);
+        if let Some(stopped) = stopped.filter(|_| before.as_ref() == Some(&profile.id)) {
+            // The user proved anew who they are: the session before is of no use any more.
+            tokio::spawn(async move {
+                if let Err(error) = stopped.give_way().await {
+                    tracing::info!(%error, "the session before ends by its own time");
+                }
+            });
+        }
         self.preferences.use_profile(profile.clone())?;
         let mut keeping =
             tokio::spawn(keep_token(self.secrets.clone(), url.clone(), email, tokens.refresh_token));

@@ -38,8 +38,9 @@ impl Core {
     }
 
     /// Starts a try, in place of another one that may wait still. The browser has to be sent to its address, and
-    /// [`Self::finish_sso`] be called.
-    pub(crate) async fn start_sso(&self, url: &str, provider: &str) -> Result<SsoTry, AppError> {
+    /// [`Self::finish_sso`] be called. `again` has the provider ask its user who they are, though they may be signed in
+    /// there.
+    pub(crate) async fn start_sso(&self, url: &str, provider: &str, again: bool) -> Result<SsoTry, AppError> {
         self.cancel_sso();
         let url = address::normalise(url)?;
         let cloud = self.stranger(&url)?;
@@ -49,7 +50,7 @@ impl Core {
         let loopback = Loopback::listen()
             .await
             .map_err(|error| AppError::bug("no port of this computer can be listened on", &error))?;
-        let started = cloud.start_sso(provider, loopback.redirect_uri()).await?;
+        let started = cloud.start_sso(provider, loopback.redirect_uri(), again).await?;
         let (address, state) = checked(&started.authorization_url)?;
         let answer = SsoTry { address, opened: false, expires_at: started.expires_at };
         let provider = provider.to_owned();

@@ -22,8 +22,11 @@ export const commands = {
 	signOut: () => typedError<null, AppError>(__TAURI_INVOKE("sign_out")),
 	/**  By whom one can sign in at this address besides a password. */
 	ssoProviders: (url: string) => typedError<SsoProvider[], AppError>(__TAURI_INVOKE("sso_providers", { url })),
-	/**  Starts to sign in by a provider, and opens its page in the system's browser. [`finish_sso`] waits for the rest. */
-	startSso: (url: string, provider: string) => typedError<SsoTry, AppError>(__TAURI_INVOKE("start_sso", { url, provider })),
+	/**
+	 *  Starts to sign in by a provider, and opens its page in the system's browser. [`finish_sso`] waits for the rest.
+	 *  `again` has the provider ask its user who they are, though they may be signed in there.
+	 */
+	startSso: (url: string, provider: string, again: boolean) => typedError<SsoTry, AppError>(__TAURI_INVOKE("start_sso", { url, provider, again })),
 	/**
 	 *  Waits until the user has signed in in the browser, which shows `words` at the end: at most until the try's
 	 *  `expires_at`. `sso_canceled` when it was given up.

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use openidconnect::url::{Host, Url};
 
 use super::user::normal_email;
@@ -55,6 +55,8 @@ pub struct Claimed {
     pub email: Option<String>,
     /// Whether the provider has made sure that the e-mail is that person's.
     pub email_verified: bool,
+    /// When the provider last had that person prove who they are, if it says so.
+    pub proved_at: Option<DateTime<Utc>>,
 }
 
 impl Claimed {
@@ -119,6 +121,7 @@ mod tests {
             subject: "1".into(),
             email: email.map(Into::into),
             email_verified,
+            proved_at: None,
         };
         let anna = Some("anna@example.com".to_owned());
         assert_eq!(claimed(Some(" Anna@Example.com"), true).verified_email(&[]), anna);

@@ -12,6 +12,9 @@ pub const MAX_ATTEMPTS: i32 = 10;
 pub const LOCK_OUT: TimeDelta = TimeDelta::minutes(30);
 /// How long an access token is good for.
 pub const ACCESS_LIFE: TimeDelta = TimeDelta::minutes(15);
+/// How long a user who has proved who they are may do what that is asked for: a session that is found open is good for
+/// everything else (ASVS 5.0, 7.5.1 and 7.5.2).
+pub const PROOF_LIFE: TimeDelta = TimeDelta::minutes(10);
 /// How long a session lives on without being refreshed.
 pub const REFRESH_LIFE: TimeDelta = TimeDelta::days(30);
 /// How long a try to refresh may come again, by its idempotency key: the answer may be lost.

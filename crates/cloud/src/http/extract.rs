@@ -5,13 +5,14 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::request::Parts;
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use tillwatch_protocol::error::ErrorCode;
 use tillwatch_protocol::ids::SessionId;
 use tillwatch_protocol::rest::session::User;
 
 use crate::domain::permission::Viewer;
+use crate::domain::user::PROOF_LIFE;
 use crate::error::{ApiError, ApiResult};
 use crate::state::AppState;
 use crate::store::session;
@@ -124,6 +125,8 @@ impl<T: DeserializeOwned + Send> FromRequestParts<AppState> for Path<T> {
 #[derive(Clone, Debug)]
 pub(crate) struct CurrentUser {
     pub(crate) session_id: SessionId,
+    /// When they proved who they are, where that is known.
+    pub(crate) proved_at: Option<DateTime<Utc>>,
     pub(crate) user: User,
 }
 
@@ -131,6 +134,17 @@ impl CurrentUser {
     /// As whom the store filters.
     pub(crate) fn viewer(&self) -> Viewer {
         Viewer { user_id: self.user.id, admin: self.user.admin }
+    }
+
+    /// Refuses what changes how people sign in, unless this one has proved lately who they are: a session may have been
+    /// found open.
+    pub(crate) fn must_have_proved(&self) -> ApiResult<()> {
+        if self.proved_at.is_some_and(|proved_at| Utc::now() - proved_at <= PROOF_LIFE) {
+            return Ok(());
+        }
+        let detail =
+            "This is for sessions that began within ten minutes. Begin one, and repeat the call with it.";
+        Err(ApiError::new(ErrorCode::ReauthenticationRequired, detail))
     }
 }
 
@@ -141,11 +155,12 @@ impl FromRequestParts<AppState> for CurrentUser {
         let refused =
             || ApiError::new(ErrorCode::Unauthorized, "No valid access token came with the request.");
         let token = bearer(parts).ok_or_else(refused)?;
-        let (session_id, user) =
+        let live =
             session::by_access_token(state.store.lone(), token, Utc::now()).await?.ok_or_else(refused)?;
+        let session::Live { id: session_id, proved_at, user } = live;
         tracing::Span::current().record("user", tracing::field::display(user.id));
         state.calls.admit(user.id)?;
-        Ok(Self { session_id, user })
+        Ok(Self { session_id, proved_at, user })
     }
 }
 

@@ -96,7 +96,7 @@ async fn sign_in(
         }
     };
     attempts::forget(&tx, &email).await?;
-    let how = Entrance { method: "password", provider: None, address };
+    let how = Entrance { method: "password", provider: None, address, proved_at: Some(now) };
     let tokens = begin(tx, &state.refresh_key, user, &how, now).await?;
     metrics::signed_in("password", "ok");
     Ok(axum::Json(tokens))
@@ -110,6 +110,8 @@ pub(crate) struct Entrance<'a> {
     pub(crate) provider: Option<&'a str>,
     /// From where.
     pub(crate) address: ClientAddress,
+    /// When they proved who they are, where that is known.
+    pub(crate) proved_at: Option<DateTime<Utc>>,
 }
 
 /// Begins a session of a user who has proved to be that user, and commits.
@@ -127,7 +129,7 @@ pub(crate) async fn begin(
     let id = SessionId::new();
     let tokens = new_tokens(key, id);
     session::forget_ended(&tx, user.id, now).await?;
-    session::insert(&tx, id, user.id, &tokens, now).await?;
+    session::insert(&tx, id, user.id, &tokens, how.proved_at, now).await?;
     let mut entry = Entry::new(now, Actor::User(user.id), "session.started", format!("session:{id}"))
         .with("method", how.method)
         .with("address", how.address.to_string());
@@ -200,17 +202,21 @@ async fn sign_out(State(state): State<AppState>, current: CurrentUser) -> ApiRes
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ends one of one's sessions.
+/// Ends one of one's sessions. Another than this one: only who has proved lately who they are.
 #[utoipa::path(
     delete, path = "/sessions/{id}", operation_id = "end_session", tag = "session",
     params(("id" = SessionId, Path, description = "One of one's sessions")),
-    responses((status = 204, description = "The session has ended"))
+    responses((status = 204, description = "The session has ended")),
+    extensions(("x-problems" = json!([ErrorCode::ReauthenticationRequired])))
 )]
 async fn end(
     State(state): State<AppState>,
     current: CurrentUser,
     Path(id): Path<SessionId>,
 ) -> ApiResult<StatusCode> {
+    if id != current.session_id {
+        current.must_have_proved()?;
+    }
     if revoke(&state, &current, id).await? { Ok(StatusCode::NO_CONTENT) } else { Err(ApiError::not_found()) }
 }
 

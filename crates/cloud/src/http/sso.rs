@@ -60,7 +60,8 @@ async fn start(
         return Err(ApiError::invalid_field("redirect_uri", message));
     }
     state.sign_in.admit(address)?;
-    let begun = provider.begin(&body.redirect_uri).await.map_err(|error| failed(provider, error))?;
+    let begun =
+        provider.begin(&body.redirect_uri, body.again).await.map_err(|error| failed(provider, error))?;
     let secret = new_token();
     let now = Utc::now();
     let attempt = sso::Attempt {
@@ -71,6 +72,7 @@ async fn start(
         nonce: begun.nonce,
         pkce_verifier: begun.pkce_verifier,
         expires_at: now + ATTEMPT_LIFE,
+        again: Some(body.again),
     };
     let expires_at = attempt.expires_at;
     let tx = state.store.write().await?;
@@ -129,8 +131,13 @@ async fn who(state: &AppState, provider: &Provider, body: SsoFinish) -> ApiResul
         .code
         .filter(|code| body.error.is_none() && !code.is_empty())
         .ok_or_else(|| ApiError::new(ErrorCode::SsoRefused, "The provider let nobody in."))?;
-    let sso::Attempt { redirect_uri, nonce, pkce_verifier, .. } = attempt;
-    provider.finish(code, &redirect_uri, nonce, pkce_verifier).await.map_err(|error| failed(provider, error))
+    let sso::Attempt { redirect_uri, nonce, pkce_verifier, again, .. } = attempt;
+    let claimed = provider.finish(code, &redirect_uri, nonce, pkce_verifier).await;
+    let mut claimed = claimed.map_err(|error| failed(provider, error))?;
+    // Of a provider that does not say when, it is believed that it did as it was asked.
+    let asked_anew = again.unwrap_or_default().then_some(now);
+    claimed.proved_at = claimed.proved_at.or(asked_anew);
+    Ok(claimed)
 }
 
 /// Begins the session of the user whom the provider named.
@@ -173,7 +180,12 @@ async fn enter(
                     audit::append(&tx, entry.with("provider", id.as_str())).await?;
                 }
                 if account != sso::Account::Foreign {
-                    let how = session::Entrance { method: "sso", provider: Some(id), address };
+                    let how = session::Entrance {
+                        method: "sso",
+                        provider: Some(id),
+                        address,
+                        proved_at: claimed.proved_at,
+                    };
                     return session::begin(tx, &state.refresh_key, user, &how, now).await;
                 }
                 let detail = "This e-mail was another account's at the provider when it was first used here.";

@@ -13,6 +13,7 @@ mod m0011_audit_head;
 mod m0012_sign_in_attempts;
 mod m0013_lost_refresh;
 mod m0014_made_up_passwords;
+mod m0015_proved_at;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend};
 use sea_orm_migration::prelude::*;
@@ -36,6 +37,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0012_sign_in_attempts::Migration),
             Box::new(m0013_lost_refresh::Migration),
             Box::new(m0014_made_up_passwords::Migration),
+            Box::new(m0015_proved_at::Migration),
         ]
     }
 }

@@ -33,6 +33,7 @@ pub(crate) async fn insert(
     id: SessionId,
     user: UserId,
     tokens: &NewTokens,
+    proved_at: Option<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let row = sessions::ActiveModel {
@@ -40,6 +41,7 @@ pub(crate) async fn insert(
         user_id: Set(user.0),
         created_at: Set(now),
         last_used_at: Set(now),
+        proved_at: Set(proved_at),
         access_hash: Set(hash(&tokens.access)),
         access_expires_at: Set(now + ACCESS_LIFE),
         refresh_hash: Set(hash(&tokens.refresh)),
@@ -52,12 +54,20 @@ pub(crate) async fn insert(
     Ok(())
 }
 
-/// The session and user of an access token that is good now.
+/// A session that goes on, and whose it is.
+pub(crate) struct Live {
+    pub(crate) id: SessionId,
+    /// When its user proved who they are, where that is known.
+    pub(crate) proved_at: Option<DateTime<Utc>>,
+    pub(crate) user: User,
+}
+
+/// The session of an access token that is good now.
 pub(crate) async fn by_access_token(
     db: &impl ConnectionTrait,
     token: &str,
     now: DateTime<Utc>,
-) -> Result<Option<(SessionId, User)>, StoreError> {
+) -> Result<Option<Live>, StoreError> {
     let found = sessions::Entity::find()
         .filter(sessions::Column::AccessHash.eq(hash(token)))
         .filter(sessions::Column::RevokedAt.is_null())
@@ -66,7 +76,7 @@ pub(crate) async fn by_access_token(
         .await?;
     let Some(session) = found else { return Ok(None) };
     let user = user_of(db, &session).await?;
-    Ok(user.map(|user| (session.id.into(), user)))
+    Ok(user.map(|user| Live { id: session.id.into(), proved_at: session.proved_at, user }))
 }
 
 /// The user of a session that still has an access token that is good now.

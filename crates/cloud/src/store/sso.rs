@@ -116,6 +116,7 @@ mod tests {
             nonce: "nonce".into(),
             pkce_verifier: "verifier".into(),
             expires_at: now + ATTEMPT_LIFE,
+            again: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Signing in, staying signed in, signing out.
 
+use chrono::{TimeDelta, Utc};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 use tillwatch_cloud::admin::{self, AuditChain, ScopeName};
@@ -44,6 +45,56 @@ async fn a_wrong_password_and_an_unknown_user_get_the_same_answer() {
     assert_eq!(wrong.problem(), (401, "invalid_credentials"));
     assert_eq!(unknown.problem(), (401, "invalid_credentials"));
     assert_eq!(wrong.body["detail"], unknown.body["detail"]);
+}
+
+#[tokio::test]
+async fn a_session_that_is_found_open_changes_nothing_of_how_people_sign_in() {
+    let cloud = TestCloud::start().await;
+    let (admin, elsewhere) = (cloud.sign_in(ADMIN).await, cloud.sign_in(ADMIN).await);
+    cloud.add_user("anna@example.com", false).await;
+    let hers = cloud.sign_in("anna@example.com").await;
+    let id_of = async |client: &Client, current: bool| {
+        let list = client.get("/sessions").await.body;
+        let sessions = list["items"].as_array().unwrap();
+        let session = sessions.iter().find(|session| session["current"] == current).unwrap();
+        session["id"].as_str().unwrap().to_owned()
+    };
+    let anna = format!("/admin/users/{}", hers.get("/me").await.body["user"]["id"].as_str().unwrap());
+    let other = format!("/sessions/{}", id_of(&admin, false).await);
+    let her_session = format!("{anna}/sessions/{}", id_of(&hers, true).await);
+    let email = json!({"email": "ann@example.com"});
+    let eleven_minutes_ago = (Utc::now() - TimeDelta::minutes(11)).to_rfc3339();
+    cloud.sql(&format!("UPDATE sessions SET proved_at = '{eleven_minutes_ago}'")).await;
+
+    let renewed = cloud.anonymous().post("/sessions/refresh", &json!({"refresh_token": admin.refresh})).await;
+    let mut admin = admin;
+    admin.take_tokens(&renewed.body);
+    for refused in [
+        admin.delete(&other).await,
+        admin.patch(&anna, &email).await,
+        admin.put(&format!("{anna}/password"), &json!({})).await,
+        admin.delete(&her_session).await,
+        admin.delete(&format!("{anna}/sessions")).await,
+    ] {
+        assert_eq!(refused.problem(), (403, "reauthentication_required"), "{}", refused.body);
+    }
+    assert_eq!(hers.get("/me").await.body["user"]["email"], "anna@example.com");
+    assert_eq!(elsewhere.get("/me").await.status, StatusCode::OK);
+    assert_eq!(admin.patch(&anna, &json!({"name": "Ann"})).await.status, StatusCode::OK, "it lets nobody in");
+    let own = format!("/sessions/{}", id_of(&admin, true).await);
+    assert_eq!(admin.delete(&own).await.status, StatusCode::NO_CONTENT, "one leaves without");
+
+    let again = cloud.sign_in(ADMIN).await;
+    assert_eq!(again.delete(&other).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(again.delete(&her_session).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(again.patch(&anna, &email).await.status, StatusCode::OK);
+    assert_eq!(again.put(&format!("{anna}/password"), &json!({})).await.status, StatusCode::OK);
+    assert_eq!(again.delete(&format!("{anna}/sessions")).await.status, StatusCode::NO_CONTENT);
+
+    // Of a session of a version that did not note it nothing is known.
+    cloud.sql("UPDATE sessions SET proved_at = NULL").await;
+    let refused = again.delete(&format!("{anna}/sessions")).await;
+    assert_eq!(refused.problem(), (403, "reauthentication_required"));
 }
 
 #[tokio::test]

@@ -68,6 +68,10 @@ pub struct SsoProvider {
 pub struct SsoStart {
     /// Where the app listens: `http://127.0.0.1:PORT/…` or `http://[::1]:PORT/…`.
     pub redirect_uri: String,
+    /// Whether the provider shall have its user prove anew who they are, though they may be signed in there: after
+    /// `reauthentication_required`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
 }
 
 /// A try to sign in that has begun.

@@ -229,6 +229,26 @@ async fn a_cache_of_noise_is_put_aside_and_told() {
 }
 
 #[tokio::test]
+async fn who_proves_anew_who_they_are_goes_on_in_one_session() {
+    let home = tempfile::tempdir().unwrap();
+    let secrets = Secrets::memory();
+    let cloud = FakeCloud::start(vec![status(1, json!({}))]).await;
+    let mut desk = Desk::start(&home, Stored::default(), secrets.clone());
+    let before = desk.core.sign_in(&cloud.url(), "anna@example.com", "secret".into()).await.unwrap();
+    desk.hears(|event| event["connection"]["state"] == "live").await;
+    let now = desk.core.sign_in(&cloud.url(), "anna@example.com", "secret".into()).await.unwrap();
+    assert_eq!(now, before);
+    assert_eq!(desk.core.summary().total, 1, "the rows stay");
+    desk.hears(|event| event["connection"]["state"] == "live").await;
+    while !*cloud.state.signed_out.lock().unwrap() {
+        tokio::task::yield_now().await;
+    }
+    desk.core.refresh().await.unwrap();
+    let url: Url = format!("{}/", cloud.url()).parse().unwrap();
+    assert!(secrets.find(&url, "anna@example.com").unwrap().is_some());
+}
+
+#[tokio::test]
 async fn signing_out_leaves_nothing_behind() {
     let home = tempfile::tempdir().unwrap();
     let secrets = Secrets::memory();

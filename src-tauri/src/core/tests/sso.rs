@@ -34,7 +34,7 @@ async fn a_user_signs_in_in_the_browser() {
     let providers = desk.core.sso_providers(&cloud.url()).await.unwrap();
     assert_eq!((providers[0].id.as_str(), providers[0].name.as_str()), ("work", "Work account"));
 
-    let attempt = desk.core.start_sso(&cloud.url(), "work").await.unwrap();
+    let attempt = desk.core.start_sso(&cloud.url(), "work", false).await.unwrap();
     let (core, words) = (Arc::clone(&desk.core), words());
     let finishing = tokio::spawn(async move { core.finish_sso(&words).await });
     // Another page of that browser, which knows no state, does not end the wait.
@@ -61,7 +61,7 @@ async fn what_goes_wrong_in_the_browser_has_its_code_and_its_page() {
     let (cloud, desk) = scene(&home).await;
     for refused in ["sso_user_unknown", "sso_email_unverified", "sso_account_changed", "sso_refused"] {
         *cloud.state.refuses_sso.lock().unwrap() = Some((403, refused));
-        let attempt = desk.core.start_sso(&cloud.url(), "work").await.unwrap();
+        let attempt = desk.core.start_sso(&cloud.url(), "work", false).await.unwrap();
         let (core, words) = (Arc::clone(&desk.core), words());
         let finishing = tokio::spawn(async move { core.finish_sso(&words).await });
         let page = come_back(&attempt, "error=access_denied&state=try%2F1").await;
@@ -69,7 +69,7 @@ async fn what_goes_wrong_in_the_browser_has_its_code_and_its_page() {
         assert_eq!(finishing.await.unwrap().unwrap_err().code, refused);
     }
     assert_eq!(desk.core.session().await.state, SessionState::SignedOut);
-    assert_eq!(desk.core.start_sso(&cloud.url(), "no/such").await.unwrap_err().code, "not_found");
+    assert_eq!(desk.core.start_sso(&cloud.url(), "no/such", false).await.unwrap_err().code, "not_found");
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn a_try_is_given_up_by_the_user_by_another_one_and_by_a_password() {
         tokio::spawn(async move { core.finish_sso(&words).await })
     };
     let begin = async || {
-        desk.core.start_sso(&cloud.url(), "work").await.unwrap();
+        desk.core.start_sso(&cloud.url(), "work", false).await.unwrap();
     };
     let taken = async || {
         // The wait has taken the try as soon as nobody else can.

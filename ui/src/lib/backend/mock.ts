@@ -31,8 +31,8 @@ export interface MockControls {
     providers: SsoProvider[];
     /** Whether the system opens its browser. */
     opens: boolean;
-    /** What the browser brings: nothing for a sign-in, an error for one that did not work. */
-    come(error?: Partial<AppError> & { code: string }): void;
+    /** What the browser brings: nothing for a sign-in, an error for one that did not work; and whom. */
+    come(error?: Partial<AppError> & { code: string }, email?: string): void;
   };
   /** The next call of that name is refused. */
   failNext(call: string, error: Partial<AppError> & { code: string }): void;
@@ -190,9 +190,9 @@ export function mock(search: URLSearchParams): Backend {
     sso: {
       providers: search.has('sso') ? [{ id: 'work', name: 'Pasta Nostra' }] : [],
       opens: true,
-      come(error) {
+      come(error, email = user.email) {
         if (error) waiting?.refuse({ ...refusal(error.code), ...error });
-        else if (waiting) waiting.settle(enter(waiting.url, user.email));
+        else if (waiting) waiting.settle(enter(waiting.url, email));
         waiting = null;
       },
     },

@@ -25,6 +25,7 @@ import { m } from '../paraglide/messages';
 import { overwriteGetLocale } from '../paraglide/runtime';
 import { Clock } from './clock.svelte';
 import { Filters, noFilter } from './filters.svelte';
+import { toAppError } from './errors';
 import { Grid } from './grid.svelte';
 import { Notices } from './notices.svelte';
 import { Views } from './views.svelte';
@@ -76,6 +77,8 @@ export class App {
   /** The one selected store, for the details. */
   selectedRow = $state.raw<Row | null>(null);
   dialog = $state.raw<OpenDialog>(null);
+  /** Asks who it is, over everything: somebody may have found the window open. */
+  proving = $state.raw<{ answer: (proved: boolean) => void } | null>(null);
   /** Lies over everything, a dialog too. */
   viewer = $state.raw<OpenViewer | null>(null);
   settingsOpen = $state(false);
@@ -175,8 +178,26 @@ export class App {
     this.profiles = await this.backend.profiles();
   }
 
+  /**
+   * Does what the cloud lets only those do who signed in a moment ago, and has the user sign in again when it asks for
+   * that. Fails as the cloud refused when they do not, or come back as somebody else.
+   */
+  async proved<T>(act: () => Promise<T>): Promise<T> {
+    try {
+      return await act();
+    } catch (thrown) {
+      if (toAppError(thrown).code !== 'reauthentication_required') throw thrown;
+      const before = this.session?.profile;
+      const proved = await new Promise<boolean>((answer) => (this.proving = { answer }));
+      this.proving = null;
+      if (!proved || this.session?.profile !== before) throw thrown;
+      return act();
+    }
+  }
+
   private async enter(session: Session): Promise<void> {
     this.take({ type: 'session', session });
+    if (this.proving) return this.proving.answer(true);
     this.profilesOpen = null;
     if (!session.remembered) this.notices.info(m.signin_not_remembered());
     if (session.password_ends_at) this.dialog = { kind: 'password' };
@@ -368,6 +389,7 @@ export class App {
 
   /** What was on screen of a profile that is not shown any more. */
   private forget(): void {
+    this.proving?.answer(false);
     this.jobs.clear();
     this.downloads.clear();
     this.dialog = null;

@@ -116,12 +116,15 @@ async fn get(
 }
 
 /// Changes what is given of a user. For admins. Disabling ends every session at once; the last admin stays
-/// one.
+/// one. The e-mail: only who has proved lately who they are.
 #[utoipa::path(
     patch, path = "/admin/users/{id}", operation_id = "admin_edit_user", tag = "admin",
     params(("id" = UserId, Path, description = "The user")), request_body = UserEdit,
     responses((status = 200, description = "The user as it is now", body = AdminUser)),
-    extensions(("x-problems" = json!([ErrorCode::PermissionDenied, ErrorCode::AlreadyExists, ErrorCode::LastAdmin])))
+    extensions(("x-problems" = json!([
+        ErrorCode::PermissionDenied, ErrorCode::ReauthenticationRequired, ErrorCode::AlreadyExists,
+        ErrorCode::LastAdmin
+    ])))
 )]
 async fn edit(
     State(state): State<AppState>,
@@ -130,6 +133,9 @@ async fn edit(
     Json(edit): Json<UserEdit>,
 ) -> ApiResult<axum::Json<AdminUser>> {
     let (mut tx, user) = write(&state, &administrator, id).await?;
+    if edit.email.is_some() {
+        administrator.0.must_have_proved()?;
+    }
     users::edit(&mut tx, administrator.actor(), &user, &edit, Utc::now()).await?;
     let user = user::find(&*tx, id).await?.ok_or_else(ApiError::not_found)?;
     tx.commit().await?;
@@ -155,12 +161,12 @@ async fn delete(
 }
 
 /// Gives a user another password, and signs them out everywhere. For admins. Without one it is made up, and
-/// told this once.
+/// told this once. Only who has proved lately who they are.
 #[utoipa::path(
     put, path = "/admin/users/{id}/password", operation_id = "admin_set_password", tag = "admin",
     params(("id" = UserId, Path, description = "The user")), request_body = SetPassword,
     responses((status = 200, description = "The password is set", body = PasswordSet)),
-    extensions(("x-problems" = json!([ErrorCode::PermissionDenied])))
+    extensions(("x-problems" = json!([ErrorCode::PermissionDenied, ErrorCode::ReauthenticationRequired])))
 )]
 async fn set_password(
     State(state): State<AppState>,
@@ -171,6 +177,7 @@ async fn set_password(
     let (db, reach) = administrator.read(&state).await?;
     let user = found(&db, &reach, id).await?;
     drop(db);
+    administrator.0.must_have_proved()?;
     let password = hashing(move || users::Password::check(password, &user.email, &user.name)).await?;
     let (tx, user) = write(&state, &administrator, id).await?;
     users::set_password(&tx, administrator.actor(), &user, &password, Utc::now()).await?;
@@ -223,11 +230,11 @@ async fn sessions(
     Ok(axum::Json(Page { items, next_cursor: None }))
 }
 
-/// Signs a user out everywhere. For admins.
+/// Signs a user out everywhere. For admins who have proved lately who they are.
 #[utoipa::path(
     delete, path = "/admin/users/{id}/sessions", operation_id = "admin_end_sessions", tag = "admin", params(("id" = UserId, Path, description = "The user")),
     responses((status = 204, description = "No session goes on")),
-    extensions(("x-problems" = json!([ErrorCode::PermissionDenied])))
+    extensions(("x-problems" = json!([ErrorCode::PermissionDenied, ErrorCode::ReauthenticationRequired])))
 )]
 async fn end_sessions(
     State(state): State<AppState>,
@@ -235,17 +242,18 @@ async fn end_sessions(
     Path(id): Path<UserId>,
 ) -> ApiResult<StatusCode> {
     let (tx, user) = write(&state, &administrator, id).await?;
+    administrator.0.must_have_proved()?;
     users::end_sessions(&tx, administrator.actor(), user.id, Utc::now()).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ends one session of a user. For admins.
+/// Ends one session of a user. For admins who have proved lately who they are.
 #[utoipa::path(
     delete, path = "/admin/users/{id}/sessions/{session_id}", operation_id = "admin_end_session", tag = "admin",
     params(("id" = UserId, Path, description = "The user"), ("session_id" = SessionId, Path, description = "The session")),
     responses((status = 204, description = "It has ended")),
-    extensions(("x-problems" = json!([ErrorCode::PermissionDenied])))
+    extensions(("x-problems" = json!([ErrorCode::PermissionDenied, ErrorCode::ReauthenticationRequired])))
 )]
 async fn end_session(
     State(state): State<AppState>,
@@ -253,6 +261,7 @@ async fn end_session(
     Path((id, session_id)): Path<(UserId, SessionId)>,
 ) -> ApiResult<StatusCode> {
     let (tx, user) = write(&state, &administrator, id).await?;
+    administrator.0.must_have_proved()?;
     if !users::end_session(&tx, administrator.actor(), user.id, session_id, Utc::now()).await? {
         return Err(ApiError::not_found());
     }

@@ -11,6 +11,8 @@ pub struct Model {
     pub user_id: Uuid,
     pub created_at: DateTimeUtc,
     pub last_used_at: DateTimeUtc,
+    /// When its user proved who they are; null where that is not known.
+    pub proved_at: Option<DateTimeUtc>,
     pub access_hash: String,
     pub access_expires_at: DateTimeUtc,
     pub refresh_hash: String,

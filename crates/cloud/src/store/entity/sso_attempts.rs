@@ -14,6 +14,7 @@ pub struct Model {
     pub nonce: String,
     pub pkce_verifier: String,
     pub expires_at: DateTimeUtc,
+    pub again: Option<bool>,
 }
 
 /// Joins are written out where they are used.
