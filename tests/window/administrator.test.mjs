@@ -1,6 +1,6 @@
 // An administrator in the real window: signing in at a provider in the browser, a second profile, a new outlet.
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { By, Key } from 'selenium-webdriver';
@@ -27,7 +27,11 @@ function browser(folder) {
   };
   return {
     env: { PATH: `${bin}:${process.env.PATH}` },
-    opened: () => eventually('the browser is opened', address),
+    opened: async () => {
+      const found = await eventually('the browser is opened', address);
+      rmSync(opened);
+      return found;
+    },
   };
 }
 
@@ -103,5 +107,29 @@ test('the day of an administrator', async (t) => {
     const { items } = await cloud.api('GET', '/admin/outlets');
     assert.deepEqual(items.map(({ name }) => name).sort(), ['Riga Centrs', 'Sigulda']);
     window.picture('outlets');
+  });
+
+  await step('a user gets another password, when the provider has asked again who one is', async () => {
+    const { items } = await cloud.api('GET', '/admin/users');
+    const { id } = items.find(({ email }) => email === manager.email);
+    await window.click('admin-tab-users');
+    await window.click(`user-actions-${id}`);
+    await window.click('user-password');
+    await window.click('user-password-confirm');
+    await window.find('signin-password');
+    window.picture('prove');
+    await window.click('signin-sso-work');
+    await window.find('signin-sso-waiting');
+    const address = await opened();
+    assert.equal(new URL(address).searchParams.get('prompt'), 'login');
+    assert.match(await browse(address, { login: 'admin' }), /You are signed in/);
+    const told = await window.find('user-password-told');
+    const password = await told.getAttribute('value');
+    const entered = await cloud.request('POST', '/api/v1/sessions', {
+      json: { email: manager.email, password },
+    });
+    assert.equal(entered.status, 200, JSON.stringify(entered.body));
+    window.picture('user-password');
+    await window.click('user-password-done');
   });
 });
