@@ -181,6 +181,9 @@ pub async fn run(options: AgentOptions) -> Result<(), AgentError> {
     jobs::clean(&agent.tools.data_dir, &ids);
     for entry in &cut_off {
         tracing::info!(id = %entry.order.id, "a job goes on after a restart");
+        if let Some(sent_at) = entry.order.sent_at {
+            agent.tools.client.recall_clock(sent_at, entry.accepted_at);
+        }
         agent.put_to_work(entry, agent.cloud_now());
     }
     agent.lifecycle.ready();

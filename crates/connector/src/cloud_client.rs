@@ -190,7 +190,10 @@ impl CloudClient {
 
     /// Signs with this clock from now on.
     pub fn learn_clock(&self, server_time: DateTime<Utc>) {
-        let offset = server_time - Utc::now();
+        self.learn_offset(server_time - Utc::now());
+    }
+
+    fn learn_offset(&self, offset: TimeDelta) {
         tracing::warn!(offset_seconds = offset.num_seconds(), "the clock differs from the cloud's");
         self.offset_millis.store(offset.num_milliseconds(), Ordering::Relaxed);
     }
@@ -199,6 +202,14 @@ impl CloudClient {
     pub(crate) fn hear_clock(&self, server_time: DateTime<Utc>) {
         if (server_time - self.now()).abs() > CLOCK_TOLERANCE {
             self.learn_clock(server_time);
+        }
+    }
+
+    /// What was heard of the cloud's time before a restart, when it was `own` by this clock: until the cloud tells it anew.
+    pub(crate) fn recall_clock(&self, server_time: DateTime<Utc>, own: DateTime<Utc>) {
+        let offset = server_time - own;
+        if offset.abs() > CLOCK_TOLERANCE {
+            self.learn_offset(offset);
         }
     }
 

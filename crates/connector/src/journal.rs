@@ -29,7 +29,7 @@ const REMEMBERED_JOBS: usize = 500;
 pub(crate) struct Entry {
     /// What was ordered.
     pub(crate) order: JobOrder,
-    /// When it was written down.
+    /// When it was written down, by this computer's clock; `sent_at` of the order is the cloud's time then.
     pub(crate) accepted_at: DateTime<Utc>,
     /// How far it is.
     pub(crate) state: State,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::Utc;
 use jiff::tz::TimeZone;
 use tillwatch_protocol::ids::JobId;
 use tillwatch_protocol::link::frame::{CloudFrame, ConnectorFrame, Hello, JobOrder};
@@ -79,10 +80,10 @@ impl Agent {
         }
     }
 
-    async fn on_order(&mut self, mut order: JobOrder) {
+    async fn on_order(&mut self, order: JobOrder) {
         let id = order.id;
         // Either clock may have been moved since the welcome; how long the job has is told by this one.
-        if let Some(sent_at) = order.sent_at.take() {
+        if let Some(sent_at) = order.sent_at {
             self.tools.client.hear_clock(sent_at);
         }
         if let Some(known) = self.tools.journal.get(id) {
@@ -101,11 +102,11 @@ impl Agent {
             None
         };
         if let Some(outcome) = refused {
-            let outcome = jobs::finish(&self.tools.journal, order, now, outcome).await;
+            let outcome = jobs::finish(&self.tools.journal, order, Utc::now(), outcome).await;
             self.send(ConnectorFrame::JobFinished(outcome));
             return;
         }
-        let entry = Entry { order, accepted_at: now, state: State::Running { step: Step::default() } };
+        let entry = Entry { order, accepted_at: Utc::now(), state: State::Running { step: Step::default() } };
         if let Err(error) = self.tools.journal.put(entry.clone()).await {
             let code = jobs::io_code(&error, "journal_unwritable");
             if code != "disk_full" || !jobs::may_be_repeated(kind) {

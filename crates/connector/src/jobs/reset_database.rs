@@ -135,9 +135,13 @@ async fn first_exchange(job: &Job, replaced_at: DateTime<Utc>) -> bool {
     let pos = &job.tools.pos;
     let now = Instant::now();
     let until = (now + PATIENCE).min(job.until.max(now + LEAST_PATIENCE));
+    // A clock that was set back tells of each exchange that it was before: that it is another one shows all the same.
+    pos.wait_until(until, is_running).await;
+    let before = pos.latest().report.exchange.last_success_at;
     let good = pos.wait_until(until, |seen| {
         let exchange = &seen.report.exchange;
-        is_running(seen) && exchange.error.is_none() && exchange.last_success_at >= Some(replaced_at)
+        let is_new = exchange.last_success_at.is_some_and(|at| at >= replaced_at || Some(at) != before);
+        is_running(seen) && exchange.error.is_none() && is_new
     });
     let asking = async {
         loop {

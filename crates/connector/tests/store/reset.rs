@@ -141,6 +141,35 @@ async fn a_new_database_that_does_not_exchange_is_told_with_its_backup() {
 }
 
 #[tokio::test]
+async fn a_clock_that_is_set_back_meanwhile_hides_no_exchange() {
+    let mut cloud = Cloud::start().await;
+    let store = Store::start(&cloud).await;
+    let (mut session, _) = cloud.welcome().await;
+    store.pos.change(|pos| pos.ahead = TimeDelta::hours(-1));
+    let finished = done(&mut session, reset(1)).await;
+    assert_eq!(finished.state, JobState::Succeeded, "{:?}", finished.error);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_ends_no_job_after_a_restart() {
+    let mut cloud = Cloud::start().await;
+    let mut store = Store::start(&cloud).await;
+    let (mut session, _) = cloud.welcome().await;
+    store.pos.stuck.send_replace(true);
+    let (id, sent_at) = (JobId::new(), Utc::now() - TimeDelta::hours(1));
+    let deadline = sent_at + TimeDelta::minutes(10);
+    session.send(CloudFrame::Job(JobOrder { id, deadline, sent_at: Some(sent_at), spec: reset(1) }));
+    session.phase(id, "stopping").await;
+    store.kill().await;
+    store.pos.stuck.send_replace(false);
+
+    store.run();
+    let (mut session, _) = cloud.welcome().await;
+    let finished = session.finished(id).await;
+    assert_eq!(finished.state, JobState::Succeeded, "{:?}", finished.error);
+}
+
+#[tokio::test]
 async fn a_reset_is_canceled_as_long_as_nothing_has_moved() {
     let mut cloud = Cloud::start().await;
     let store = Store::start(&cloud).await;
