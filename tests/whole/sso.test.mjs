@@ -43,11 +43,11 @@ async function setting(t, providers, settings = '') {
   const cloud = await node();
   const self = { ...cloud, node, cli: (...args) => cloudCli([...args, '--data-dir', dataDir]) };
   /** Up to what the browser brings back. */
-  self.bring = async (id, person, host, again) => {
+  self.bring = async (id, person, host, again, change = (address) => address) => {
     const app = await loopback(t, host);
     const started = await cloud.post(`/sso/${id}/start`, { redirect_uri: app.uri, again });
     assert.equal(started.status, 200, JSON.stringify(started.body));
-    await browse(started.body.authorization_url, person);
+    await browse(change(started.body.authorization_url), person);
     const { state, code, error, iss } = await app.came();
     return { secret: started.body.secret, state, code, error, iss };
   };
@@ -189,8 +189,8 @@ test('who is signed in at the provider proves nothing by that', async (t) => {
   const work = await identityProvider(t, accounts(), { secret: 's' });
   const cloud = await setting(t, { work });
   const person = { login: 'anna', jar: new Map() };
-  const enter = async (again) => {
-    const answer = await cloud.finish('work', await cloud.bring('work', person, undefined, again));
+  const enter = async (again, change) => {
+    const answer = await cloud.finish('work', await cloud.bring('work', person, undefined, again, change));
     assert.equal(await me(cloud, answer), anna);
     return answer.body.access_token;
   };
@@ -206,6 +206,15 @@ test('who is signed in at the provider proves nothing by that', async (t) => {
   assert.equal(person.asked, 1);
   assert.equal((await endAnother(await enter(true))).status, 204);
   assert.equal(person.asked, 2, 'asked anew');
+
+  // Whoever found the desktop open may have found the browser open as well.
+  const unasked = (address) => {
+    const url = new URL(address);
+    for (const name of ['prompt', 'max_age']) url.searchParams.delete(name);
+    return url.href;
+  };
+  assert.deepEqual(problem(await endAnother(await enter(true, unasked))), [403, 'reauthentication_required']);
+  assert.equal(person.asked, 2);
 });
 
 test('requests that make no sense are refused', async (t) => {

@@ -31,6 +31,7 @@ use tokio::sync::Mutex;
 
 use crate::config::SsoProvider;
 use crate::domain::sso::{ATTEMPT_LIFE, Claimed, SKEW, is_safe_endpoint};
+use crate::store::sso::Attempt;
 
 /// How long what a provider says of itself is good for.
 const KNOWN_FOR: Duration = Duration::from_hours(1);
@@ -131,8 +132,16 @@ pub(crate) struct Provider {
 /// What is known of a provider.
 #[derive(Default)]
 struct Standing {
-    known: Option<(Client, Instant)>,
+    known: Option<(Known, Instant)>,
     away_since: Option<Instant>,
+}
+
+/// What a provider says of itself.
+#[derive(Clone)]
+struct Known {
+    client: Client,
+    /// Whether it says that it tells when it last had somebody prove who they are.
+    tells_when: bool,
 }
 
 /// Where a try to sign in leads, and what has to be kept until it comes back.
@@ -186,7 +195,7 @@ impl Provider {
     /// Begins a try: where to send the browser, which comes back to `redirect_uri`.
     /// `again` has it ask its user who they are, though they may be signed in there.
     pub(crate) async fn begin(&self, redirect_uri: &str, again: bool) -> Result<Begun, SsoError> {
-        let client = self.client(None).await?;
+        let Known { client, .. } = self.known(None).await?;
         let redirect = redirect(redirect_uri)?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let mut request = client
@@ -216,16 +225,11 @@ impl Provider {
         })
     }
 
-    /// Gives the code to the provider and learns who signed in there.
-    pub(crate) async fn finish(
-        &self,
-        code: String,
-        redirect_uri: &str,
-        nonce: String,
-        pkce_verifier: String,
-    ) -> Result<Claimed, SsoError> {
-        let client = self.client(None).await?;
-        let redirect = redirect(redirect_uri)?;
+    /// Gives the code of a try to the provider and learns who signed in there.
+    pub(crate) async fn finish(&self, code: String, attempt: Attempt) -> Result<Claimed, SsoError> {
+        let Attempt { redirect_uri, nonce, pkce_verifier, again, .. } = attempt;
+        let Known { client, tells_when } = self.known(None).await?;
+        let redirect = redirect(&redirect_uri)?;
         let http = self.caller();
         let answer = client
             .exchange_code(AuthorizationCode::new(code))
@@ -248,19 +252,23 @@ impl Provider {
                 SignatureVerificationError::NoMatchingKey,
             )) => {
                 // It may have changed its keys since.
-                renewed = self.client(Some(Instant::now())).await?;
-                verify(&renewed, token, &nonce)
+                renewed = self.known(Some(Instant::now())).await?;
+                verify(&renewed.client, token, &nonce)
             }
             verified => verified,
         }
         .map_err(unavailable)?;
+        let now = Utc::now();
+        // Whoever sits at the browser can take the wish to be asked out of the address. It shows where the provider tells
+        // the time; any other is believed.
+        let asked_anew = (again == Some(true) && !tells_when).then_some(now);
         let mut claimed = Claimed {
             issuer: self.issuer.as_str().to_owned(),
             subject: claims.subject().as_str().to_owned(),
             email: claims.email().map(|email| email.as_str().to_owned()),
             email_verified: claims.additional_claims().is_verified(claims.email_verified()),
             // Its clock may be ahead.
-            proved_at: claims.auth_time().map(|at| at.min(Utc::now())),
+            proved_at: claims.auth_time().map(|at| at.min(now)).or(asked_anew),
         };
         if claimed.email.is_none() && client.user_info_url().is_some() {
             // Some tell no more than the subject in the token itself.
@@ -282,21 +290,21 @@ impl Provider {
     }
 
     /// What is known of the provider, fetched when it is not known, too old, or not newer than that.
-    async fn client(&self, newer_than: Option<Instant>) -> Result<Client, SsoError> {
+    async fn known(&self, newer_than: Option<Instant>) -> Result<Known, SsoError> {
         let mut standing = self.standing.lock().await;
-        if let Some((client, known_at)) = &standing.known
+        if let Some((known, known_at)) = &standing.known
             && known_at.elapsed() < KNOWN_FOR
             && newer_than.is_none_or(|than| *known_at > than)
         {
-            return Ok(client.clone());
+            return Ok(known.clone());
         }
         if standing.away_since.is_some_and(|since| since.elapsed() < AWAY_FOR) {
             return Err(SsoError::Unavailable(anyhow!("it did not answer a moment ago")));
         }
         match self.discover().await {
-            Ok(client) => {
-                *standing = Standing { known: Some((client.clone(), Instant::now())), away_since: None };
-                Ok(client)
+            Ok(known) => {
+                *standing = Standing { known: Some((known.clone(), Instant::now())), away_since: None };
+                Ok(known)
             }
             Err(error) => {
                 standing.away_since = Some(Instant::now());
@@ -305,7 +313,7 @@ impl Provider {
         }
     }
 
-    async fn discover(&self) -> anyhow::Result<Client> {
+    async fn discover(&self) -> anyhow::Result<Known> {
         let http = self.caller();
         let metadata = CoreProviderMetadata::discover_async(self.issuer.clone(), &http).await?;
         let methods = metadata.token_endpoint_auth_methods_supported();
@@ -316,7 +324,10 @@ impl Provider {
         let secret = self.config.client_secret.as_ref().map(|secret| ClientSecret::new(secret.0.clone()));
         let id = ClientId::new(self.config.client_id.clone());
         let auth = if by_body { AuthType::RequestBody } else { AuthType::BasicAuth };
-        Ok(Client::from_provider_metadata(metadata, id, secret).set_auth_type(auth))
+        let claims = metadata.claims_supported();
+        let tells_when = claims.is_some_and(|claims| claims.iter().any(|claim| **claim == "auth_time"));
+        let client = Client::from_provider_metadata(metadata, id, secret).set_auth_type(auth);
+        Ok(Known { client, tells_when })
     }
 
     /// The client as the library wants it.

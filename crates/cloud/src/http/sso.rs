@@ -131,13 +131,7 @@ async fn who(state: &AppState, provider: &Provider, body: SsoFinish) -> ApiResul
         .code
         .filter(|code| body.error.is_none() && !code.is_empty())
         .ok_or_else(|| ApiError::new(ErrorCode::SsoRefused, "The provider let nobody in."))?;
-    let sso::Attempt { redirect_uri, nonce, pkce_verifier, again, .. } = attempt;
-    let claimed = provider.finish(code, &redirect_uri, nonce, pkce_verifier).await;
-    let mut claimed = claimed.map_err(|error| failed(provider, error))?;
-    // Of a provider that does not say when, it is believed that it did as it was asked.
-    let asked_anew = again.unwrap_or_default().then_some(now);
-    claimed.proved_at = claimed.proved_at.or(asked_anew);
-    Ok(claimed)
+    provider.finish(code, attempt).await.map_err(|error| failed(provider, error))
 }
 
 /// Begins the session of the user whom the provider named.
