@@ -25,8 +25,8 @@ pub use control::ControlError;
 use control::Controller;
 use report::Reporter;
 
-/// How often a POS server is asked for its report.
-pub const POLL_EVERY: Duration = Duration::from_secs(2);
+/// How often a POS server is asked for its report. What the connector needs of a processor while it idles is mostly this.
+pub const POLL_EVERY: Duration = Duration::from_secs(3);
 
 /// How long a POS server that was just started may stay without an answer.
 const START_PATIENCE: Duration = Duration::from_secs(15);

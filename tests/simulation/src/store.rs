@@ -3,12 +3,11 @@
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Duration;
 
 use tillwatch_connector::agent::{self, AgentOptions};
 use tillwatch_connector::cloud_client::Transport;
 use tillwatch_connector::config::{Config, Limits, PosConfig};
-use tillwatch_connector::pos::{Control, Pos, ReportSource};
+use tillwatch_connector::pos::{Control, POLL_EVERY, Pos, ReportSource};
 use tillwatch_protocol::device::Identity;
 use tillwatch_service::Lifecycle;
 use tokio::sync::mpsc;
@@ -17,9 +16,6 @@ use tokio_util::sync::CancellationToken;
 use crate::facts::Facts;
 use crate::line::{self, Line};
 use crate::pos;
-
-/// How often the agent looks at its POS server.
-const POLL_EVERY: Duration = Duration::from_secs(2);
 
 /// What a store's programs are started with, each time.
 #[derive(Clone, Debug)]
