@@ -1,5 +1,5 @@
 // A real provider of identities on a free port, and a browser without a screen that signs in there.
-import { generateKeyPairSync } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import http from 'node:http';
 import Provider from 'oidc-provider';
 import { atEnd } from './at-end.mjs';
@@ -10,13 +10,17 @@ const listen = (server, host = '127.0.0.1') =>
     server.listen(0, host, () => resolve(server.address().port));
   });
 
-/** A private key as the provider signs with it. */
+/**
+ * A private key as the provider signs with it. By way of its text: Node 20 was seen to wait for itself for ever between
+ * making a pair and the first word of a provider.
+ */
 function signingKey(alg, kid) {
+  const privateKeyEncoding = { type: 'pkcs8', format: 'pem' };
   const { privateKey } =
     alg === 'ES256'
-      ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
-      : generateKeyPairSync('rsa', { modulusLength: 2048 });
-  return { ...privateKey.export({ format: 'jwk' }), alg, use: 'sig', kid };
+      ? generateKeyPairSync('ec', { namedCurve: 'P-256', privateKeyEncoding })
+      : generateKeyPairSync('rsa', { modulusLength: 2048, privateKeyEncoding });
+  return { ...createPrivateKey(privateKey).export({ format: 'jwk' }), alg, use: 'sig', kid };
 }
 
 /**
